@@ -1,0 +1,1 @@
+"""The roof: setup, command line, configuration, composition and lifecycle of the house."""

@@ -1,0 +1,130 @@
+"""The async seam: every coroutine of the house is driven by Twisted's `Deferred.fromCoroutine`.
+
+A coroutine runs eagerly: one that never waits finishes inside `spawn` without touching the reactor. Rooms that may
+not import Twisted (the namespace) wait with these pieces alone, so tests drive them with no reactor at all.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator, Iterable
+
+    from foundation.clock import Clock
+
+T = TypeVar("T")
+_log = Logger()
+
+
+class Promise(Generic[T]):
+    """A value that arrives once and that any number of coroutines may await."""
+
+    __slots__ = ("_error", "_value", "_waiters", "done")
+
+    def __init__(self) -> None:
+        """Make a promise that is still open."""
+        self.done = False
+        self._value: T | None = None
+        self._error: BaseException | None = None
+        self._waiters: list[Deferred[None]] = []
+
+    def resolve(self, value: T) -> None:
+        """Deliver *value*; a second delivery is a bug and raises RuntimeError."""
+        self._settle(value, None)
+
+    def fail(self, error: BaseException) -> None:
+        """Deliver *error*: each waiter raises it."""
+        self._settle(None, error)
+
+    def _settle(self, value: T | None, error: BaseException | None) -> None:
+        if self.done:
+            raise RuntimeError("promise delivered twice")
+        self.done, self._value, self._error = True, value, error
+        # Taken before they are fired: an eager waiter may await this promise, or others, again.
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.callback(None)
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        """Wait for the value."""
+        if not self.done:
+            waiter: Deferred[None] = Deferred()
+            self._waiters.append(waiter)
+            yield from waiter.__await__()
+        if self._error is not None:
+            raise self._error
+        return self._value  # type: ignore[return-value]  # resolve() set it
+
+
+class Semaphore:
+    """At most so many holders at a time, served in order of arrival."""
+
+    __slots__ = ("_free", "_queue")
+
+    def __init__(self, places: int) -> None:
+        """Let *places* coroutines hold it together."""
+        self._free = places
+        self._queue: deque[Promise[None]] = deque()
+
+    async def __aenter__(self) -> None:
+        """Take a place, waiting for one if need be."""
+        if self._free:
+            self._free -= 1
+            return
+        turn: Promise[None] = Promise()
+        self._queue.append(turn)
+        await turn
+
+    async def __aexit__(self, *_exc: object) -> None:
+        """Hand the place to the first who waits."""
+        if self._queue:
+            self._queue.popleft().resolve(None)
+        else:
+            self._free += 1
+
+
+def start(work: Coroutine[Any, Any, T]) -> Deferred[T]:
+    """Run *work* up to its first wait and return the Deferred of its result."""
+    return Deferred.fromCoroutine(work)
+
+
+def spawn(name: str, work: Coroutine[Any, Any, Any], failed: Callable[[BaseException], object] | None = None) -> None:
+    """Run *work* with nobody waiting for it; hand an error to *failed*, or log it under *name*."""
+
+    def on_error(failure: Failure) -> None:
+        if failed is not None:
+            failed(failure.value)
+        else:
+            _log.failure("background work {name} failed", failure, name=name)
+
+    Deferred.fromCoroutine(work).addErrback(on_error)
+
+
+async def gather(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Run *works* side by side and return their results in order; after all have ended raise the first error."""
+    started = [Deferred.fromCoroutine(work).addErrback(_Raised) for work in works]
+    results: list[Any] = [await each for each in started]
+    for result in results:
+        if isinstance(result, _Raised):
+            raise result.error
+    return results
+
+
+class _Raised:
+    """An error kept as a value until all works of a `gather` have ended."""
+
+    def __init__(self, failure: Failure) -> None:
+        self.error: BaseException = failure.value
+
+
+async def pause(clock: Clock, seconds: float) -> None:
+    """Wait *seconds* of *clock*."""
+    over: Promise[None] = Promise()
+    clock.call_later(seconds, lambda: over.resolve(None))
+    await over

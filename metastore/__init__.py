@@ -1,0 +1,1 @@
+"""The room of names, attributes and body maps, kept in PostgreSQL."""

@@ -1,0 +1,223 @@
+"""The door of the metastore: what the namespace and the appliance may ask of it.
+
+Two implementations pass the same contract tests: PostgreSQL (`metastore.postgres`) and memory (`metastore.memory`).
+
+Rules that every implementation keeps
+- *Order.* Batch n+1 is never durable before batch n. What a load or page returns is the state after some batch,
+  and that batch is at least the one that was durable when the call was made.
+- *Fence.* A batch that touches a volume whose holder or epoch is not the one this gateway took is refused whole.
+- *Known outcome.* `wait` returns only for a batch that is durable, and raises `NoReply` only when it never will be or
+  this gateway may not know. A lost connection is settled (old backend gone, then batch number looked up) before.
+- *Refused.* After a refusal every volume of the batch is crashed: its queued Changes are dropped, its waiters get
+  `NoReply`, and `refused` is called once per volume. `commit` for it raises `NoReply` until it is taken again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from metastore.records import (
+        AccessKey,
+        Account,
+        Blob,
+        Change,
+        Export,
+        Extent,
+        Gateway,
+        Inode,
+        KeyEntry,
+        Named,
+        Node,
+        ObjectMeta,
+        Reply,
+        RingRow,
+        Volume,
+    )
+
+
+class NumberBlock(Struct, frozen=True, gc=False):
+    """Numbers first..last (inclusive) that nobody else will ever use."""
+
+    first: int
+    last: int
+
+
+class Holding(Struct, frozen=True, gc=False):
+    """A volume that this gateway took: what it needs to serve it."""
+
+    volume: Volume
+    replies: tuple[Reply, ...]  # the reply cache, oldest first
+
+
+class Finding(Struct, frozen=True, gc=False):
+    """One thing that `gatefold check` found wrong."""
+
+    vol: int
+    rule: str  # stable name of the broken rule, e.g. "inode.nlink"
+    subject: str  # what breaks it, e.g. "ino 17"
+    detail: str
+
+
+class Numbers(Protocol):
+    """Numbers reserved ahead in blocks and never used twice."""
+
+    async def reserve(self, vol: int, kind: str, count: int) -> NumberBlock:
+        """Reserve *count* numbers of *kind* ("ino", "cookie" or "content") in one fenced commit; raise NoReply if fenced."""
+
+    async def reserve_blobs(self, vol: int, count: int) -> NumberBlock:
+        """Reserve *count* blob ids for this gateway's epoch of *vol*: a `blob_range` row in one fenced commit."""
+
+
+class Commits(Protocol):
+    """Group commit."""
+
+    #: Called with (volume, error) once per volume when a batch was refused.
+    refused: Callable[[int, BaseException], object]
+
+    @property
+    def durable(self) -> int:
+        """Return the number of the last batch known to be durable; 0 before the first."""
+
+    @property
+    def pending_bytes(self) -> int:
+        """Return about how many bytes of Changes are not durable yet."""
+
+    def commit(self, change: Change) -> int:
+        """Queue *change*, never waiting, and return the number of the batch that it will be in."""
+
+    async def wait(self, vol: int, batch: int) -> None:
+        """Return when *batch* is durable; raise NoReply if *vol* crashed or the outcome stays unknown."""
+
+
+class Loads(Protocol):
+    """Batched look-ups. Calls made while one is under way share the next query."""
+
+    async def load_inodes(self, vol: int, inos: Sequence[int]) -> list[Inode]:
+        """Return the inodes among *inos* that exist, in any order."""
+
+    async def load_edges(self, vol: int, keys: Sequence[tuple[int, bytes]]) -> list[Named]:
+        """Return the entries among (parent, skey) that exist, with their inodes."""
+
+    async def load_alias(self, vol: int, parent: int, alias: bytes) -> Named | None:
+        """Return the entry of *parent* whose NFS alias is *alias*."""
+
+    async def resolve_path(self, vol: int, top: int, components: Sequence[bytes]) -> list[Named]:
+        """Walk directories in one query: entry of *top*, entry in that, and so on, as far as they exist.
+
+        *components* are skeys (all but the last end in `/`). The result is shorter than *components* where one is
+        missing.
+        """
+
+    async def load_extents(self, vol: int, content: int, start: int, limit: int) -> list[Extent]:
+        """Return at most *limit* extents of *content* that end after *start*, by offset."""
+
+    async def load_blob(self, vol: int, blob: int) -> Blob | None:
+        """Return the row of *blob*: where its copies were placed."""
+
+    async def load_meta(self, vol: int, ino: int) -> ObjectMeta | None:
+        """Return the S3 metadata of *ino*."""
+
+
+class Pages(Protocol):
+    """Keyset pages: O(page + depth), never an OFFSET. Ghost entries never appear."""
+
+    async def page_by_cookie(self, vol: int, parent: int, after: int, limit: int) -> list[Named]:
+        """Return the next entries of *parent* with a cookie > *after*, by cookie."""
+
+    async def page_by_skey(self, vol: int, parent: int, lower: bytes, upper: bytes | None, limit: int) -> list[Named]:
+        """Return the listed entries of *parent* with lower <= skey < upper (None = no bound), by skey."""
+
+    async def walk(self, vol: int, top: int, lower: bytes, upper: bytes | None, limit: int) -> list[KeyEntry]:
+        """Return the listed keys below *top* with lower <= path < upper, in exact byte order of their paths.
+
+        A path is the skeys below *top* joined: `dir/file`. Files are keys; an EXPLICIT directory is the key `dir/`
+        (before what lies in it); an implied one is not. Directories are entered in batches, not one query each.
+        """
+
+
+class Volumes(Protocol):
+    """Volumes, and who serves them."""
+
+    async def register_gateway(self, name: str) -> Gateway:
+        """Insert a row for this run of the process and return it; every later fence uses its id."""
+
+    async def volumes(self) -> list[Volume]:
+        """Return every volume, by name."""
+
+    async def create_volume(self, volume: Volume, root: Inode) -> Volume:
+        """Insert *volume* (its number is chosen here) held by this gateway at epoch 1, with its *root* directory.
+
+        Raise BucketExists if the name is taken.
+        """
+
+    async def drop_volume(self, vol: int) -> None:
+        """Delete an empty volume this gateway holds, in one fenced commit; its blobs become reclaimable.
+
+        Raise BucketNotEmpty if its root has entries.
+        """
+
+    async def take_volume(self, vol: int) -> Holding:
+        """Make this gateway the holder: epoch + 1, committed before anything is loaded. Raise BucketNotFound."""
+
+
+class Garbage(Protocol):
+    """What is no longer referenced, freed in fenced steps of bounded size."""
+
+    async def reclaim(self, vol: int, limit: int) -> int:
+        """Free at most *limit* extents of detached contents; return how many, 0 when there is no backlog."""
+
+    async def doom(self, vol: int, now_ns: int, limit: int) -> int:
+        """Mark at most *limit* blobs with refs 0 as doomed at *now_ns*, irrevocably; return how many."""
+
+    async def doomed(self, vol: int, before_ns: int, limit: int) -> list[Blob]:
+        """Return blobs doomed before *before_ns*."""
+
+    async def forget_blobs(self, vol: int, ids: Sequence[int]) -> None:
+        """Delete the rows of doomed blobs whose copies the nodes have dropped."""
+
+    async def unreferenced(self, vol: int, ids: Sequence[int]) -> list[int]:
+        """Return those of *ids* that have no blob row and lie in ranges of closed epochs: garbage on the nodes."""
+
+
+class Directory(Protocol):
+    """Who and what the appliance knows: accounts, keys, exports, nodes, ring. Small tables, read whole."""
+
+    async def accounts(self) -> list[Account]: ...
+    async def access_keys(self) -> list[AccessKey]: ...
+    async def exports(self) -> list[Export]: ...
+    async def nodes(self) -> list[Node]: ...
+    async def put_account(self, account: Account) -> None: ...
+    async def put_access_key(self, key: AccessKey) -> None: ...
+    async def put_export(self, export: Export) -> None: ...
+    async def drop_export(self, path: str) -> None: ...
+    async def put_node(self, node: Node) -> None: ...
+    async def ring(self) -> RingRow | None:
+        """Return the newest ring."""
+
+    async def put_ring(self, ring: RingRow) -> None:
+        """Add *ring*; raise ValueError unless its epoch is the newest one's plus one."""
+
+
+class Audit(Protocol):
+    """The metastore's half of `gatefold check`: short keyset transactions that change nothing."""
+
+    def audit(self, vol: int) -> AsyncIterator[Finding]:
+        """Yield what is wrong in *vol*: tree, cycles, counters, links, extents, references, cookies, aliases."""
+
+    def live_blobs(self, vol: int) -> AsyncIterator[Blob]:
+        """Yield every blob that is not doomed, by id: the nodes must hold their copies."""
+
+
+class MetaStore(Numbers, Commits, Loads, Pages, Volumes, Garbage, Directory, Audit, Protocol):
+    """All names, attributes and body maps."""
+
+    async def open(self) -> None:
+        """Connect, refuse an unfit or newer database, and be ready for every other call."""
+
+    async def close(self) -> None:
+        """Finish the batch under way and disconnect."""

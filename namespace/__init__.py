@@ -1,0 +1,1 @@
+"""The hall: every rule of the file system, once, for both doors."""

@@ -1,0 +1,1 @@
+"""The doors: thin walls that turn a protocol's requests into calls of the namespace."""

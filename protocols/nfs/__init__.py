@@ -1,0 +1,1 @@
+"""The NFS door: ONC-RPC, portmap, MOUNT and NFSv3."""

@@ -1,0 +1,36 @@
+"""Packages and dependencies of Gatefold; tool settings are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "foundation/__init__.py").read_text(encoding="utf-8"))
+ROOMS = ["appliance*", "protocols*", "namespace*", "metastore*", "storage_engine*", "foundation*"]
+
+assert VERSION is not None
+setup(
+    name="gatefold",
+    version=VERSION.group(1),
+    description="One namespace, two doors: an NFSv3 and S3 file gateway appliance",
+    python_requires=">=3.11",
+    packages=find_packages(include=ROOMS),
+    package_data={"": ["py.typed", "*.mako", "*.md"]},
+    install_requires=[
+        "alembic>=1.13,<2",
+        "boto3>=1.36,<2",
+        "click>=8.1,<9",
+        "google-crc32c>=1.6,<2",
+        "httptools>=0.6.4,<1",
+        "msgspec>=0.19,<1",
+        "psycopg[binary]>=3.2,<4",
+        "sqlalchemy>=2.0.36,<3",
+        "twisted>=24.11",
+    ],
+    extras_require={
+        "test": ["hypothesis>=6.115", "pytest>=8.3", "boto3>=1.36,<2"],
+        "check": ["import-linter>=2.1", "mypy>=1.13", "ruff>=0.8"],
+    },
+    entry_points={"console_scripts": ["gatefold=appliance.cli:main"]},
+)

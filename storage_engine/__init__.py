@@ -1,0 +1,1 @@
+"""The room of bodies: immutable blobs on replicated storage nodes."""
