@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Iterable
+
+    from twisted.python.failure import Failure
 
     from foundation.clock import Clock
 
@@ -99,7 +100,7 @@ def spawn(name: str, work: Coroutine[Any, Any, Any], failed: Callable[[BaseExcep
 
     def on_error(failure: Failure) -> None:
         if failed is not None:
-            failed(failure.value)
+            failed(_error_of(failure))
         else:
             _log.failure("background work {name} failed", failure, name=name)
 
@@ -116,11 +117,16 @@ async def gather(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     return results
 
 
+def _error_of(failure: Failure) -> BaseException:
+    """Return the exception in *failure*."""
+    return failure.value or RuntimeError(str(failure))
+
+
 class _Raised:
     """An error kept as a value until all works of a `gather` have ended."""
 
     def __init__(self, failure: Failure) -> None:
-        self.error: BaseException = failure.value
+        self.error = _error_of(failure)
 
 
 async def pause(clock: Clock, seconds: float) -> None:

@@ -47,12 +47,8 @@ class DirectWriter:
 
     def _idle(self) -> bool:
         transport = self._transport
-        return bool(
-            transport.connected
-            and not transport.disconnecting
-            and not transport.dataBuffer
-            and not transport._tempDataBuffer
-        )  # noqa: SLF001 - Twisted has no public word for "nothing is queued"
+        queued = transport.dataBuffer or transport._tempDataBuffer  # noqa: SLF001 - Twisted has no public word for it
+        return transport.connected and not transport.disconnecting and not queued
 
     def _send_now(self, buffers: Sequence[bytes | memoryview]) -> list[bytes | memoryview]:
         """Return what the socket did not take."""

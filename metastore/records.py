@@ -135,9 +135,9 @@ class ObjectMeta(Struct, frozen=True, gc=False):
     ino: int
     headers: dict[str, str]  # content headers by lower-case name: content-type, cache-control ...
     user: dict[str, str]  # x-amz-meta-* by lower-case name without the prefix
-    checksums: dict[str, str] = {}  # noqa: RUF012 - msgspec copies it; base64 by algorithm, valid as the ETag is
-    tags: dict[str, str] = {}  # noqa: RUF012 - msgspec copies it
-    acl: dict[str, str] = {}  # noqa: RUF012 - msgspec copies it
+    checksums: dict[str, str] = {}
+    tags: dict[str, str] = {}
+    acl: dict[str, str] = {}
 
     @property
     def key(self) -> tuple[int]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from metastore.records import FileType as FileType
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -40,7 +42,7 @@ class Attr(Struct, frozen=True, gc=False):
     """A file's attributes as a door shows them. fsid is `file.vol`, fileid is `file.ino`."""
 
     file: FileId
-    type: int  # metastore.records.FileType, the numbers of ftype3
+    type: int  # FileType, the numbers of ftype3
     mode: int
     nlink: int
     uid: int
@@ -198,16 +200,14 @@ class FileVerbs(Protocol):
     async def commit(self, caller: Caller, file: FileId, offset: int, count: int) -> Written:
         """Make UNSTABLE data of the range durable; *count* 0 = to the end of the file."""
 
-    async def create(  # noqa: PLR0913 - CREATE3args has these
+    async def create(
         self, caller: Caller, directory: FileId, name: bytes, mode: CreateMode, attrs: SetAttr, verifier: bytes
     ) -> Made:
         """Make a regular file; *verifier* (8 bytes) counts for EXCLUSIVE alone."""
 
     async def mkdir(self, caller: Caller, directory: FileId, name: bytes, attrs: SetAttr) -> Made: ...
     async def symlink(self, caller: Caller, directory: FileId, name: bytes, target: bytes, attrs: SetAttr) -> Made: ...
-    async def mknod(  # noqa: PLR0913 - MKNOD3args has these
-        self, caller: Caller, directory: FileId, name: bytes, kind: int, rdev: int, attrs: SetAttr
-    ) -> Made:
+    async def mknod(self, caller: Caller, directory: FileId, name: bytes, kind: int, rdev: int, attrs: SetAttr) -> Made:
         """Make a device, socket or FIFO of type *kind* (FileType)."""
 
     async def remove(self, caller: Caller, directory: FileId, name: bytes) -> Wcc:
