@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import uuid
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from house import House
     from lab import KernelLab, Outcome
@@ -26,7 +24,7 @@ class Place:
     lab: KernelLab
     name: str
 
-    def run(self, script: str, *, opts: str = "", timeout: float = 120, shares: tuple[Path, ...] = ()) -> Outcome:
+    def run(self, script: str, *, opts: str = "", timeout: float = 120) -> Outcome:
         """Mount, enter the folder and run *script* there (bash, ended by its first failing command)."""
         head = f"set -eu -o pipefail\nmkdir -p {self.name}\ncd {self.name}\n"
         return self.lab.run(
@@ -36,7 +34,6 @@ class Place:
             mountport=self.house.mount_port,
             opts=opts,
             timeout=timeout,
-            shares=shares,
         )
 
     def key(self, path: str) -> str:
@@ -63,10 +60,3 @@ def new_bucket(s3: Any) -> str:
     name = "b-" + uuid.uuid4().hex[:12]
     s3.create_bucket(Bucket=name)
     return name
-
-
-@pytest.fixture
-def scratch(tmp_path: Path) -> Iterator[Path]:
-    """Return a folder of this machine that guests may share."""
-    yield tmp_path
-    shutil.rmtree(tmp_path, ignore_errors=True)
