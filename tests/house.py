@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parent.parent
 _PORTS = os.environ.get("GATEFOLD_TEST_PORTS", "26000-26999")
 _POLL_SECONDS = 0.02
+_MAX_NODES = 5  # ports kept free for them
 #: How a component's process is told from the others below `serve`, by its command line.
 _MARKS = {"gateway": "gateway", "node": "node", "postgres": "postgres"}
 
@@ -61,10 +63,10 @@ class House:
     @classmethod
     def set_up(cls, home: Path, *options: str, listen: str = "127.0.0.1") -> Self:
         """Run `gatefold setup` with defaults, free ports and further *options*; nothing runs afterwards."""
-        ports = free_ports(3)
-        house = cls(home, listen, (ports[0], ports[1], ports[2]))
-        doors = zip(("--s3-port", "--nfs-port", "--mount-port"), map(str, ports), strict=True)
-        arguments = [word for pair in doors for word in pair]
+        first = free_ports(3 + _MAX_NODES)
+        house = cls(home, listen, (first, first + 1, first + 2))
+        numbered = enumerate(("--s3-port", "--nfs-port", "--mount-port", "--node-port"), first)
+        arguments = [word for number, name in numbered for word in (name, str(number))]
         house.gatefold("setup", "--defaults", *arguments, "--no-portmap", "--listen", listen, *options)
         return house
 
@@ -191,6 +193,12 @@ class House:
 
         self._wait(seconds, f"{kind} to be replaced", replaced)
 
+    def processes(self) -> list[Process]:
+        """Return all living processes of the house, `serve` first."""
+        assert self._serve is not None
+        root = _read_process(Path("/proc", str(self._serve.pid)))
+        return ([root] if root else []) + self._below(self._serve.pid)
+
     def _below(self, root: int) -> list[Process]:
         """Return all living processes below *root*."""
         everyone = [process for entry in Path("/proc").iterdir() if (process := _read_process(entry)) is not None]
@@ -226,6 +234,12 @@ class House:
             self._keys = _find_keys(shown)
         return self._keys
 
+    def database_dsn(self) -> str:
+        """Return how to reach the managed PostgreSQL, as the user who runs the house."""
+        with (self.home / "gatefold.toml").open("rb") as file:
+            database = tomllib.load(file)["database"]
+        return f"host={self.home / database['socket_directory']} port=5432 dbname=gatefold user=gatefold"
+
     def s3(self, *, attempts: int = 1, read_timeout_seconds: float = 60) -> Any:
         """Return a boto3 client that tries each request *attempts* times."""
         access_key, secret_key = self.keys
@@ -260,23 +274,25 @@ class House:
             time.sleep(_POLL_SECONDS)
 
 
-def free_ports(count: int) -> list[int]:
-    """Return ports of the tests' range (GATEFOLD_TEST_PORTS) that nobody listens on."""
+def free_ports(count: int) -> int:
+    """Return the first of *count* ports in a row, in the tests' range (GATEFOLD_TEST_PORTS), that nobody listens on."""
     first, _, last = _PORTS.partition("-")
-    candidates = list(range(int(first), int(last) + 1))
+    candidates = list(range(int(first), int(last) + 2 - count, count))
     random.shuffle(candidates)  # two test runs side by side must not race for the same
-    found: list[int] = []
-    for port in candidates:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("0.0.0.0", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise HouseError(f"no {count} free ports in {_PORTS}")
+    for candidate in candidates:
+        if all(_is_free(port) for port in range(candidate, candidate + count)):
+            return candidate
+    raise HouseError(f"no {count} free ports in a row in {_PORTS}")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            return False
+    return True
 
 
 def rpc_null(host: str, port: int, program: int, version: int) -> bool:
