@@ -20,9 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import boto3
-from botocore.config import Config
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -242,6 +239,9 @@ class House:
 
     def s3(self, *, attempts: int = 1, read_timeout_seconds: float = 60) -> Any:
         """Return a boto3 client that tries each request *attempts* times."""
+        import boto3  # noqa: PLC0415 - it takes half a second, and unit tests load this module too
+        from botocore.config import Config  # noqa: PLC0415
+
         access_key, secret_key = self.keys
         return boto3.client(
             "s3",
