@@ -86,14 +86,14 @@ def test_a_tree_goes_there_and_back_by_sync(aws: Aws):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(os.urandom(number * 31))
     aws("s3", "mb", f"s3://{bucket}")
-    aws("s3", "sync", "tree", f"s3://{bucket}/tree", "--quiet")
+    aws("s3", "sync", "tree", f"s3://{bucket}/tree", "--only-show-errors")
     assert aws("s3", "sync", "tree", f"s3://{bucket}/tree") == "", "a second sync finds nothing to do"
-    aws("s3", "sync", f"s3://{bucket}/tree", "back", "--quiet")
+    aws("s3", "sync", f"s3://{bucket}/tree", "back", "--only-show-errors")
     ours = {path.relative_to(aws.folder / "tree"): path for path in (aws.folder / "tree").rglob("*") if path.is_file()}
     for name, path in ours.items():
         assert (aws.folder / "back" / name).read_bytes() == path.read_bytes()
     assert len(aws("s3", "ls", f"s3://{bucket}", "--recursive").splitlines()) == len(ours) == 40
-    aws("s3", "rm", f"s3://{bucket}", "--recursive", "--quiet")
+    aws("s3", "rm", f"s3://{bucket}", "--recursive", "--only-show-errors")
     assert aws("s3", "ls", f"s3://{bucket}", "--recursive") == ""
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import urllib.error
 import urllib.request
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +25,7 @@ def code(error: pytest.ExceptionInfo[ClientError]) -> tuple[str, int]:
 
 
 def read(s3: Any, bucket: str, key: str, **how: Any) -> bytes:
-    body = s3.get_object(Bucket=bucket, Key=key, **how)["Body"]
-    with body:
+    with closing(s3.get_object(Bucket=bucket, Key=key, **how)["Body"]) as body:
         data: bytes = body.read()
     return data
 
@@ -197,7 +198,7 @@ def test_a_large_object_streams_through(s3: Any, new_bucket: str):
     data = os.urandom(1 << 20) * 48
     s3.put_object(Bucket=new_bucket, Key="big", Body=data)
     digest = hashlib.sha256()
-    with s3.get_object(Bucket=new_bucket, Key="big")["Body"] as body:
+    with closing(s3.get_object(Bucket=new_bucket, Key="big")["Body"]) as body:
         for piece in body.iter_chunks(1 << 20):
             digest.update(piece)
     assert digest.hexdigest() == hashlib.sha256(data).hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -120,9 +121,8 @@ def test_a_hard_link_is_the_same_file_and_a_symbolic_link_a_path(place: Place):
 
 def test_a_file_of_20_mib_reads_back_and_has_its_digest_through_s3_at_once(place: Place, s3: Any):
     said = place.run("head -c 20971520 /dev/urandom >/tmp/big; cp /tmp/big big; sha256sum </tmp/big; cmp big /tmp/big")
-    body = s3.get_object(Bucket=place.house.bucket, Key=place.key("big"))["Body"]
-    found = hashlib.sha256(body.read())
-    body.close()
+    with closing(s3.get_object(Bucket=place.house.bucket, Key=place.key("big"))["Body"]) as body:
+        found = hashlib.sha256(body.read())
     assert found.hexdigest() == said.check().text.split()[0]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ def test_files_copied_in_by_the_kernel_are_objects_in_key_order(place: Place, s3
     assert keys == sorted(keys, key=str.encode)
     assert {key for key in keys if not key.endswith("/")} == {"a/b", "a.txt", "a-b/c/d", "a0", "ü é"}, "no symlink"
     assert {key for key in keys if key.endswith("/")} >= {"empty/"}, "mkdir makes an explicit folder"
-    with s3.get_object(Bucket=place.house.bucket, Key=place.key("a/b"))["Body"] as body:
+    with closing(s3.get_object(Bucket=place.house.bucket, Key=place.key("a/b"))["Body"]) as body:
         assert hashlib.sha256(body.read()).hexdigest() == digest
     head = s3.head_object(Bucket=place.house.bucket, Key=place.key("a.txt"))
     assert (head["ContentLength"], head["ContentType"]) == (2, "text/plain")
@@ -64,7 +65,7 @@ def test_an_object_deleted_by_s3_is_gone_on_the_mount(place: Place, s3: Any):
 def test_a_rename_on_the_mount_is_a_new_key_and_the_old_one_is_gone(place: Place, s3: Any):
     s3.put_object(Bucket=place.house.bucket, Key=place.key("d/old"), Body=b"kept", Metadata={"colour": "red"})
     place.run("mv d/old d/new; mv d e").check()
-    with s3.get_object(Bucket=place.house.bucket, Key=place.key("e/new"))["Body"] as body:
+    with closing(s3.get_object(Bucket=place.house.bucket, Key=place.key("e/new"))["Body"]) as body:
         assert body.read() == b"kept"
     assert s3.head_object(Bucket=place.house.bucket, Key=place.key("e/new"))["Metadata"] == {"colour": "red"}
     for old in ("d/old", "d/new", "e/old"):
@@ -81,7 +82,7 @@ def test_an_overwrite_by_s3_keeps_mode_and_owner_and_an_edit_on_the_mount_change
     assert first.strip('"') == hashlib.md5(b"second").hexdigest()
     place.run('test "$(cat f)" = second; test "$(stat -c %a:%u:%g f)" = 640:12:34; printf third >>f').check()
     again = s3.get_object(Bucket=place.house.bucket, Key=place.key("f"))
-    with again["Body"] as body:
+    with closing(again["Body"]) as body:
         assert body.read() == b"secondthird"
     assert again["ETag"] != first
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from contextlib import closing
 from typing import TYPE_CHECKING, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -52,7 +53,7 @@ class S3Door:
 
     def read(self, name: str) -> bytes | None:
         try:
-            with self._s3.get_object(Bucket=self._bucket, Key=f"{self._folder}/{name}")["Body"] as body:
+            with closing(self._s3.get_object(Bucket=self._bucket, Key=f"{self._folder}/{name}")["Body"]) as body:
                 data: bytes = body.read()
         except self._s3.exceptions.NoSuchKey:
             return None

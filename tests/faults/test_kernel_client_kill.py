@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def test_what_the_kernel_client_fsynced_survives_killed_gateways(own_house: Hous
     listed = [each["Key"] for each in s3.list_objects_v2(Bucket=own_house.bucket, Prefix="load/file")["Contents"]]
     assert listed == sorted(name for name, digest in states.items() if digest)
     for name in listed:
-        with s3.get_object(Bucket=own_house.bucket, Key=name)["Body"] as body:
+        with closing(s3.get_object(Bucket=own_house.bucket, Key=name)["Body"]) as body:
             assert hashlib.sha256(body.read()).hexdigest() == states[name], name
     s3.close()
     own_house.check()

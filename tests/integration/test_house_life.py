@@ -22,7 +22,7 @@ def put(house: House, key: str, data: bytes) -> None:
 
 
 def get(house: House, key: str) -> bytes:
-    with closing(house.s3()) as s3, s3.get_object(Bucket=house.bucket, Key=key)["Body"] as body:
+    with closing(house.s3()) as s3, closing(s3.get_object(Bucket=house.bucket, Key=key)["Body"]) as body:
         data: bytes = body.read()
     return data
 
