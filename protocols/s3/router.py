@@ -9,7 +9,7 @@ from protocols.s3.auth.credential import AuthType
 from protocols.s3.codec.errors import S3Error
 from protocols.s3.codec.sigv2 import SIGNED_PARAMETERS
 from protocols.s3.codec.uri import Level
-from protocols.s3.operations import bucket, deletion, object, service
+from protocols.s3.operations import buckets, deletion, objects, service
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -33,23 +33,23 @@ _LIST = ("prefix", "delimiter", "max-keys", "encoding-type")
 _V1 = frozenset({*_LIST, "marker"})
 _V2 = frozenset({*_LIST, "start-after", "continuation-token", "fetch-owner"})
 _BUCKETS = frozenset({"prefix", "max-buckets", "continuation-token"})
-_RESPONSE = frozenset(object.OVERRIDES)
+_RESPONSE = frozenset(objects.OVERRIDES)
 
 #: (method, level, sub-resource) -> operation. A sub-resource is a parameter that changes what a request means.
 ROUTES: dict[tuple[str, Level, str], Operation] = {
     ("GET", Level.SERVICE, ""): Operation("ListBuckets", service.list_buckets, _BUCKETS),
-    ("PUT", Level.BUCKET, ""): Operation("CreateBucket", bucket.create_bucket),
-    ("HEAD", Level.BUCKET, ""): Operation("HeadBucket", bucket.head_bucket),
-    ("DELETE", Level.BUCKET, ""): Operation("DeleteBucket", bucket.delete_bucket),
-    ("GET", Level.BUCKET, ""): Operation("ListObjects", bucket.list_objects, _V1),
-    ("GET", Level.BUCKET, "list-type"): Operation("ListObjectsV2", bucket.list_objects_v2, _V2),
-    ("GET", Level.BUCKET, "location"): Operation("GetBucketLocation", bucket.get_bucket_location),
-    ("GET", Level.BUCKET, "versioning"): Operation("GetBucketVersioning", bucket.get_bucket_versioning),
+    ("PUT", Level.BUCKET, ""): Operation("CreateBucket", buckets.create_bucket),
+    ("HEAD", Level.BUCKET, ""): Operation("HeadBucket", buckets.head_bucket),
+    ("DELETE", Level.BUCKET, ""): Operation("DeleteBucket", buckets.delete_bucket),
+    ("GET", Level.BUCKET, ""): Operation("ListObjects", buckets.list_objects, _V1),
+    ("GET", Level.BUCKET, "list-type"): Operation("ListObjectsV2", buckets.list_objects_v2, _V2),
+    ("GET", Level.BUCKET, "location"): Operation("GetBucketLocation", buckets.get_bucket_location),
+    ("GET", Level.BUCKET, "versioning"): Operation("GetBucketVersioning", buckets.get_bucket_versioning),
     ("POST", Level.BUCKET, "delete"): Operation("DeleteObjects", deletion.delete_objects),
-    ("PUT", Level.OBJECT, ""): Operation("PutObject", object.put_object),
-    ("GET", Level.OBJECT, ""): Operation("GetObject", object.get_object, _RESPONSE),
-    ("HEAD", Level.OBJECT, ""): Operation("HeadObject", object.head_object, _RESPONSE),
-    ("DELETE", Level.OBJECT, ""): Operation("DeleteObject", object.delete_object),
+    ("PUT", Level.OBJECT, ""): Operation("PutObject", objects.put_object),
+    ("GET", Level.OBJECT, ""): Operation("GetObject", objects.get_object, _RESPONSE),
+    ("HEAD", Level.OBJECT, ""): Operation("HeadObject", objects.head_object, _RESPONSE),
+    ("DELETE", Level.OBJECT, ""): Operation("DeleteObject", objects.delete_object),
 }
 #: Parameters that say nothing: SDKs name the operation in x-id.
 _IGNORED = frozenset({"x-id"})

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from protocols.s3.auth.credential import Credential as Credential
-from protocols.s3.auth.credential import Credentials as Credentials
 from protocols.s3.door import Door
 from protocols.s3.http.site import Limits as Limits
 from protocols.s3.http.site import Site
@@ -14,6 +13,7 @@ from protocols.s3.workers import Workers
 if TYPE_CHECKING:
     from foundation.clock import Clock
     from namespace.api import ObjectVerbs
+    from protocols.s3.auth.credential import Credentials as Credentials
 
 #: Digests use at most this many cores beside the reactor's.
 DIGEST_THREADS = 2
@@ -24,7 +24,7 @@ _DEFAULT_LIMITS = Limits()
 class S3Server:
     """One listening port."""
 
-    def __init__(  # noqa: PLR0913 - the appliance composes it once, by name
+    def __init__(  # noqa: PLR0913, PLR0917 - the appliance composes it once, by name
         self,
         reactor: Any,
         namespace: ObjectVerbs,
