@@ -53,9 +53,9 @@ def verify_query(received: Received, mode: PayloadMode, credentials: Credentials
 def _check(received: Received, access_key: str, signature: str, date: str, credentials: Credentials) -> Credential:
     """Return the credential whose signature is right; raise S3Error."""
     credential = credentials(access_key)
-    text = sigv2.string_to_sign(received.method, received.target, received.headers, date)
-    expected = sigv2.sign(credential.secret if credential else _NO_SECRET, text)
-    matches = compare_digest(expected.encode(), signature.encode())
+    secret = credential.secret if credential else _NO_SECRET
+    texts = sigv2.strings_to_sign(received.method, received.target, received.headers, date)
+    matches = any(compare_digest(sigv2.sign(secret, text).encode(), signature.encode()) for text in texts)
     if credential is None:
         raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=access_key)
     if not matches:

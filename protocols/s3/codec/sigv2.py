@@ -7,10 +7,10 @@ from base64 import b64encode
 from hmac import digest as hmac_digest
 from typing import TYPE_CHECKING
 
-from protocols.s3.codec.uri import decode_query
+from protocols.s3.codec.uri import Level, decode_query
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from protocols.s3.codec.uri import Target
 
@@ -33,21 +33,28 @@ def parse_authorization(text: str) -> tuple[str, str] | None:
     return (match[1], match[2]) if match else None
 
 
-def string_to_sign(method: str, target: Target, headers: Mapping[str, str], date: str) -> str:
-    """Return the string to sign, one character per byte; *date* is the Date line (Expires when presigned)."""
+def strings_to_sign(method: str, target: Target, headers: Mapping[str, str], date: str) -> Iterator[str]:
+    """Yield what a client may have signed, one character per byte; *date* is the Date line (Expires when presigned).
+
+    botocore sends `/bucket` and signs `/bucket/`; both name the same bucket.
+    """
     lines = [method, headers.get("content-md5", ""), headers.get("content-type", ""), date]
     lines += [f"{name}:{headers[name].strip()}" for name in sorted(headers) if name.startswith("x-amz-")]
-    return "\n".join(lines) + "\n" + _resource(target)
-
-
-def _resource(target: Target) -> str:
-    """Return the CanonicalizedResource: bucket, path as sent, and the parameters that count."""
+    head = "\n".join(lines)
     path = target.path.decode("latin-1")
     if target.virtual:
         path = f"/{target.bucket}{path}"
-    signed = sorted((name, value) for name, value in decode_query(target.query) if name in SIGNED_PARAMETERS)
-    query = "&".join(f"{name}={value}" if value else name for name, value in signed)
-    return f"{path}?{query.encode().decode('latin-1')}" if query else path
+    query = _signed_query(target.query)
+    yield f"{head}\n{path}{query}"
+    if target.level is Level.BUCKET and not path.endswith("/"):
+        yield f"{head}\n{path}/{query}"
+
+
+def _signed_query(raw: bytes) -> str:
+    """Return the part of the CanonicalizedResource that names the parameters which count."""
+    signed = sorted((name, value) for name, value in decode_query(raw) if name in SIGNED_PARAMETERS)
+    text = "&".join(f"{name}={value}" if value else name for name, value in signed)
+    return f"?{text.encode().decode('latin-1')}" if text else ""
 
 
 def sign(secret: str, text: str) -> str:

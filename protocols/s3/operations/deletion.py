@@ -57,14 +57,20 @@ def _entry(found: Element) -> _Entry:
 async def _delete(call: Call, entry: _Entry, places: Semaphore) -> str:
     """Delete one key and return its element of the answer."""
     try:
-        if entry.conditional:
-            raise S3Error("NotImplemented")
-        key = entry.key.encode()
-        if len(key) > MAX_KEY_BYTES:
-            raise S3Error("KeyTooLongError")
+        key = _deletable(entry)
         async with places:
             await call.namespace.delete_object(call.caller, call.bucket, key)
     except (FsError, S3Error) as error:
         code, _, message = describe(error)
         return f"<Error>{element('Key', entry.key)}{element('Code', code)}{element('Message', message)}</Error>"
     return f"<Deleted>{element('Key', entry.key)}</Deleted>"
+
+
+def _deletable(entry: _Entry) -> bytes:
+    """Return the key to delete; raise S3Error."""
+    key = entry.key.encode()
+    if entry.conditional:
+        raise S3Error("NotImplemented")
+    if len(key) > MAX_KEY_BYTES:
+        raise S3Error("KeyTooLongError")
+    return key

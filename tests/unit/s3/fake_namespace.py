@@ -108,9 +108,10 @@ def _check(conditions: Conditions, info: ObjectInfo | None, *, write: bool) -> N
     if conditions.if_none_match is not None and info:
         if b"*" in conditions.if_none_match or etag in conditions.if_none_match:
             raise errors.PreconditionFailed if write else errors.NotModified
-    elif conditions.if_modified_since is not None and info and not write:
-        if info.last_modified // 1_000_000_000 <= conditions.if_modified_since:
-            raise errors.NotModified
+        return
+    since = conditions.if_modified_since
+    if since is not None and info and not write and info.last_modified // 1_000_000_000 <= since:
+        raise errors.NotModified
 
 
 class FakePut:
