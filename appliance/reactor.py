@@ -18,7 +18,8 @@ T = TypeVar("T")
 def run(main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
     """Run `main(reactor)` until it ends, and return its result or raise its error.
 
-    The reactor of a process runs once. SIGTERM and SIGINT raise nothing: see `on_stop_signal`.
+    SIGTERM and SIGINT cancel it (it sees CancelledError and can clean up), unless it takes them by `on_stop_signal`.
+    The reactor of a process runs once.
     """
     from twisted.internet import reactor as _reactor  # noqa: PLC0415 - importing it installs it
 
@@ -28,6 +29,8 @@ def run(main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
 
     def begin() -> None:
         work = start(main(reactor))
+        if not work.called:
+            _default_stop(reactor, work.cancel)
         work.addCallbacks(outcome.append, failures.append)
         work.addCallback(lambda _: reactor.stop())
 
@@ -46,3 +49,9 @@ def on_stop_signal(reactor: Any, call: Callable[[], object]) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
+
+
+def _default_stop(reactor: Any, cancel: Callable[[], object]) -> None:
+    """Let a stop signal cancel, if the coroutine did not say otherwise before its first wait."""
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        on_stop_signal(reactor, cancel)

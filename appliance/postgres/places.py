@@ -50,12 +50,17 @@ def choose_places(home: Home, identity: Identity, installation: str) -> tuple[st
     """Return the database's folder and its socket's folder as the configuration shall name them."""
     directory = Path("postgres")
     if not identity.can_enter(home.path):
-        directory = _SYSTEM / installation
+        directory = system_directory(installation)
     socket = directory / "socket"
     if len(os.fsencode(home.inside(str(socket)))) > _MAX_SOCKET_DIRECTORY:
         base = Path("/run") if os.geteuid() == 0 else Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp")  # noqa: S108 - checked by own_directory
         socket = base / f"gatefold-{installation}"
     return str(directory), str(socket)
+
+
+def system_directory(installation: str) -> Path:
+    """Return where the database of a home lies that its user cannot reach."""
+    return _SYSTEM / installation
 
 
 def own_directory(path: Path, identity: Identity) -> None:

@@ -1,0 +1,55 @@
+"""Readable log lines: children write what happened, the supervisor adds when and who."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from twisted.logger import LogLevel, formatEvent, globalLogBeginner
+
+if TYPE_CHECKING:
+    from twisted.logger import LogEvent
+
+_NAME_WIDTH = 8
+
+
+class LineLog:
+    """The supervisor's log on standard output."""
+
+    def __init__(self) -> None:
+        """Write until the reader goes away; then the house goes on without a log."""
+        self._open = True
+
+    def write(self, name: str, text: str) -> None:
+        """Write one line of component *name* with the time, to the millisecond."""
+        now = time.time()
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
+        self.plain(f"{stamp}.{int(now * 1000) % 1000:03d} {name:<{_NAME_WIDTH}} | {text}")
+
+    def plain(self, text: str) -> None:
+        """Write *text* as it is."""
+        if not self._open:
+            return
+        try:
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+        except OSError:  # `gatefold serve | head`: files are served on, whoever reads the log
+            self._open = False
+
+
+def log_to_parent() -> None:
+    """Send this process's log to standard error, one line an event; a traceback follows on its own lines."""
+
+    def observe(event: LogEvent) -> None:
+        level = event.get("log_level", LogLevel.info)
+        if level is LogLevel.debug:
+            return
+        mark = "" if level is LogLevel.info else f"{level.name}: "
+        text = formatEvent(event)
+        failure = event.get("log_failure")
+        if failure is not None:
+            text = f"{text}\n{failure.getTraceback()}"
+        sys.stderr.write(f"{mark}{text}\n")
+
+    globalLogBeginner.beginLoggingTo([observe], redirectStandardIO=False)
