@@ -13,6 +13,7 @@ from twisted.internet.defer import CancelledError
 
 from appliance import reactor as house_reactor
 from appliance.admin import NotRunning
+from appliance.claim import SetupRefused, check_unclaimed
 from appliance.choices import Choices, complete, read_answers
 from appliance.config import ConfigError
 from appliance.home import Home, HomeBusy
@@ -38,6 +39,7 @@ _EXPLAINED = (
     ClusterFailed,
     UnsafePlace,
     ChildFailed,
+    SetupRefused,
 )
 
 
@@ -112,7 +114,7 @@ def main() -> None:
 @_explained
 def setup(home_path: Path, *, defaults: bool, answers: Path | None, **options: Any) -> None:
     """Make an installation in an empty folder."""
-    from appliance.setup import check_unclaimed, set_up  # noqa: PLC0415 - other commands start faster without it
+    from appliance.setup import set_up  # noqa: PLC0415 - other commands start faster without it
     from appliance.wizard import ask_choices  # noqa: PLC0415
 
     home = _home(home_path)

@@ -77,6 +77,13 @@ class Home:
             raise ConfigError(f"{path}: others may read it; chmod 600 it, and replace the secret if it may be known")
         return text.strip()
 
+    def key(self, name: str) -> bytes:
+        """Read a secret that `make_secrets` drew; raise ConfigError."""
+        try:
+            return bytes.fromhex(self.secret(name).decode("ascii"))
+        except ValueError:
+            raise ConfigError(f"secret {name}: not the hexadecimal digits that setup wrote") from None
+
     def write_secret(self, name: str, value: bytes) -> None:
         """Write a new secret, durably."""
         directory = self.path / "secrets"
@@ -94,7 +101,7 @@ class Home:
 
         The lock goes with the process, however that ends.
         """
-        self.run_path.mkdir(mode=0o700, exist_ok=True)
+        self.run_path.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(self.run_path / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:
