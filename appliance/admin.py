@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import os
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.protocols.basic import LineOnlyReceiver
@@ -27,6 +26,9 @@ log = Logger()
 _SOCKET = "admin.sock"
 _TIMEOUT_SECONDS = 10.0
 _MAX_ANSWER_BYTES = 64 << 20
+
+#: A question's name, and who answers it.
+Answers: TypeAlias = "Mapping[str, Callable[[], Awaitable[dict[str, Any]]]]"
 
 
 class NotRunning(Exception):
@@ -55,18 +57,19 @@ def ask(home: Home, question: str) -> dict[str, Any]:
     except ValueError:
         raise NotRunning("the gateway ended while it answered") from None
     assert isinstance(answer, dict)
+    if "error" in answer:
+        raise NotRunning(f"the gateway could not answer: {answer['error']}")
     return answer
 
 
 class AdminServer:
     """Answers questions on the admin socket."""
 
-    def __init__(self, reactor: Any, home: Home, answers: Mapping[str, Callable[[], Awaitable[dict[str, Any]]]]) -> None:
-        """Prepare to answer each question by the coroutine *answers* has for it."""
+    def __init__(self, reactor: Any, home: Home, answers: Answers) -> None:
+        """Prepare to answer each question by the coroutine that *answers* has for it."""
         self._reactor = reactor
         self._run_path = home.run_path
-        self._factory = Factory.forProtocol(_Asked)
-        self._factory.answers = answers
+        self._answers = answers
         self._directory = -1
         self._port: Any = None
 
@@ -74,39 +77,41 @@ class AdminServer:
         """Listen; an old socket of a gateway that was killed is replaced."""
         self._directory = os.open(self._run_path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         (self._run_path / _SOCKET).unlink(missing_ok=True)
-        self._port = self._reactor.listenUNIX(_address(self._directory), self._factory, mode=0o600)
+        factory = Factory.forProtocol(lambda: _Asked(self._answers))
+        self._port = self._reactor.listenUNIX(_address(self._directory), factory, mode=0o600)
 
     async def stop(self) -> None:
         """Listen no more."""
         if self._port is not None:
-            stopped = self._port.stopListening()
-            if isinstance(stopped, Deferred):
-                await stopped
+            await self._port.stopListening()
             os.close(self._directory)
             self._port = None
 
 
 class _Asked(LineOnlyReceiver):
-    """One connection, one question at a time."""
+    """One connection that asks."""
 
     MAX_LENGTH = 1024
     delimiter = b"\n"
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
 
     def lineReceived(self, line: bytes) -> None:  # noqa: N802 - Twisted's name
         """Answer a question."""
         spawn("admin", self._answer(line.decode(errors="replace")))
 
     async def _answer(self, question: str) -> None:
-        answers = self.factory.answers
-        if question not in answers:
+        if question not in self._answers:
             answer: dict[str, Any] = {"error": f"no such question: {question}"}
         else:
             try:
-                answer = await answers[question]()
+                answer = await self._answers[question]()
             except Exception as error:  # noqa: BLE001 - whatever it is, who asked must hear of it
                 log.failure("cannot answer {question}", question=question)
                 answer = {"error": f"{type(error).__name__}: {error}"}
-        self.sendLine(json.dumps(answer).encode())
+        transport: Any = self.transport
+        transport.write(json.dumps(answer).encode() + b"\n")
 
 
 def _address(directory: int) -> str:

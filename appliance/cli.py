@@ -13,8 +13,8 @@ from twisted.internet.defer import CancelledError
 
 from appliance import reactor as house_reactor
 from appliance.admin import NotRunning
-from appliance.claim import SetupRefused, check_unclaimed
 from appliance.choices import Choices, complete, read_answers
+from appliance.claim import SetupRefused, check_unclaimed
 from appliance.config import ConfigError
 from appliance.home import Home, HomeBusy
 from appliance.postgres.binaries import NoBinaries
@@ -152,10 +152,10 @@ def serve(home_path: Path) -> None:
 @_explained
 def status(home_path: Path, *, as_json: bool) -> None:
     """Say what the installation is and whether it runs."""
-    from appliance.status import status as read_status, status_lines  # noqa: PLC0415
+    from appliance import status as facts_of  # noqa: PLC0415
 
-    facts = read_status(_home(home_path))
-    click.echo(json.dumps(facts, indent=2) if as_json else "\n".join(status_lines(facts)))
+    facts = facts_of.status(_home(home_path))
+    click.echo(json.dumps(facts, indent=2) if as_json else "\n".join(facts_of.status_lines(facts)))
 
 
 @main.command()

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from appliance.credentials import StoredCredentials
-from appliance.exports import StoredExports
-from appliance.home import CLUSTER, DATABASE, HANDLE
+from appliance.home import DATABASE
 from appliance.postgres.server import PostgresServer
-from appliance.reclaim import Reclaimer
-from metastore.postgres import PgMetaStore
-from namespace.house import GatefoldNamespace
-from protocols.nfs import NfsServer
-from protocols.s3 import S3Server
-from storage_engine.cluster import ClusterBodyStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from appliance.config import Config
     from appliance.home import Home
     from foundation.clock import Clock

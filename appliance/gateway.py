@@ -20,7 +20,12 @@ async def run_gateway(reactor: Any, clock: Clock, home: Home, config: Config) ->
     """Serve until a stop signal: then the doors drain, and what is behind them closes in order."""
     log_to_parent()
     asked: Promise[None] = Promise()
-    on_stop_signal(reactor, lambda: asked.done or asked.resolve(None))
+
+    def stop() -> None:
+        if not asked.done:
+            asked.resolve(None)
+
+    on_stop_signal(reactor, stop)
     async with open_gateway(reactor, clock, home, config):
         report_ready()
         await asked

@@ -1,10 +1,10 @@
 """The home of one installation: where its files lie, its secrets, and the lock that makes it serve once.
 
-    gatefold.toml        configuration (no secrets)
-    secrets/             0700; each file 0600: cluster, handle, database
-    node1/ node2/ …      one storage node's data each
-    postgres/            the managed database, unless its user cannot reach it here (see `postgres.places`)
-    run/                 0700; admin.sock, lock: only of interest while something runs
+- `gatefold.toml`: configuration (no secrets)
+- `secrets/`: 0700; each file 0600: cluster, handle, database
+- `node1/`, `node2/` …: one storage node's data each
+- `postgres/`: the managed database, unless its user cannot reach it here (see `postgres.places`)
+- `run/`: 0700; admin.sock, lock: only of interest while something runs
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import fcntl
 import os
 import secrets
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.config import Config, ConfigError, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _SECRET_BYTES = 32
 #: Names of the secrets: the nodes' shared secret, the key of file handles, and the DSN of an external database.

@@ -6,7 +6,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from twisted.logger import LogLevel, formatEvent, globalLogBeginner
+from twisted.logger import ILogObserver, LogLevel, formatEvent, globalLogBeginner
+from zope.interface import implementer
 
 if TYPE_CHECKING:
     from twisted.logger import LogEvent
@@ -41,6 +42,7 @@ class LineLog:
 def log_to_parent() -> None:
     """Send this process's log to standard error, one line an event; a traceback follows on its own lines."""
 
+    @implementer(ILogObserver)
     def observe(event: LogEvent) -> None:
         level = event.get("log_level", LogLevel.info)
         if level is LogLevel.debug:

@@ -90,7 +90,7 @@ class Child:
         self._ready_watch = _Watch(reactor, ready_read, self._on_ready)
         self._exit_watch = _Watch(reactor, self._pidfd, self._on_exit)
 
-    def signal(self, number: signal.Signals) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
         """Send a signal; a child that is gone already gets none."""
         if not self.exited.done:
             with contextlib.suppress(ProcessLookupError):
@@ -98,8 +98,8 @@ class Child:
 
     async def stop(self, clock: Clock, number: signal.Signals, timeout_seconds: float) -> int:
         """Send *number*, wait *timeout_seconds* for the end, then kill; return the exit status."""
-        self.signal(number)
-        timer = clock.call_later(timeout_seconds, lambda: self.signal(signal.SIGKILL))
+        self.send_signal(number)
+        timer = clock.call_later(timeout_seconds, lambda: self.send_signal(signal.SIGKILL))
         try:
             return await self.exited
         finally:

@@ -6,14 +6,13 @@ removed by the next.
 
 from __future__ import annotations
 
-import secrets
 import string
 from typing import TYPE_CHECKING, Any
 
 from appliance.choices import new_config, new_installation
 from appliance.claim import claim, release, remove_leftovers
 from appliance.components import running
-from appliance.config import Config, DatabaseConfig, render
+from appliance.config import DatabaseConfig, render
 from appliance.home import DATABASE, Home, write_durably
 from appliance.postgres.identity import choose_identity
 from appliance.postgres.places import choose_places

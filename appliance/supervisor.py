@@ -59,7 +59,7 @@ class GatefoldProcess:
         """Start the process and return it when it has reported ready; raise ChildFailed."""
         child = self._child = Child(self._reactor, self._program, on_line)
         patience = self._lifecycle.start_timeout_seconds
-        timer = self._clock.call_later(patience, lambda: child.signal(signal.SIGKILL))
+        timer = self._clock.call_later(patience, lambda: child.send_signal(signal.SIGKILL))
         try:
             await child.ready
         finally:

@@ -1,4 +1,4 @@
-"""Commands that look into the rooms: through what `serve` runs, or by running what they need for as long as they last."""
+"""Commands that look into the rooms: through what `serve` runs, or by running what they need while they last."""
 
 from __future__ import annotations
 

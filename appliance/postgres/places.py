@@ -1,10 +1,10 @@
 """Where a managed database lies: in the home if its user can get there, else in a place of the system.
 
-    postgres/            root's or the user's own
-      data/              the cluster, the database user's, 0700
-      socket/            the Unix socket, the database user's, 0700
-      conf/              our configuration: outside `data`, so the database user cannot make root write elsewhere
-      server-VERSION/    a copy of the wheel's server, where the original is out of reach
+Its folder belongs to whoever runs `serve`; in it lie
+- `data/`: the cluster, the database user's, 0700
+- `socket/`: the Unix socket, the database user's, 0700
+- `conf/`: our configuration, outside `data`, so that the database user cannot make root write elsewhere
+- `server-VERSION/`: a copy of the wheel's server, where the original is out of reach
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ class PostgresServer:
         if child is None or child.exited.done:
             return
         patience = self._lifecycle.drain_timeout_seconds
-        timer = self._clock.call_later(patience, lambda: child.signal(signal.SIGQUIT))
+        timer = self._clock.call_later(patience, lambda: child.send_signal(signal.SIGQUIT))
         try:
             await child.stop(self._clock, signal.SIGINT, patience + _CRASH_STOP_SECONDS)
         finally:
@@ -148,5 +148,3 @@ def _signal(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
     except ProcessLookupError:
         return
-
-

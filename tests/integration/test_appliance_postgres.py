@@ -89,7 +89,7 @@ def test_a_killed_server_starts_again_with_what_was_committed(home: Home) -> Non
             connection.commit()
             busy = psycopg.connect(database.dsn, autocommit=True)
             busy.execute("SELECT 1")
-            child.signal(signal.SIGKILL)
+            child.send_signal(signal.SIGKILL)
             await child.exited
         await database.start(lambda _name, _line: None)
         try:
@@ -142,7 +142,7 @@ def test_nobody_else_gets_in(home: Home) -> None:
                 ["/usr/bin/test", "-x", str(home.path / "postgres" / "socket")], user=65534, check=False
             )
             assert done.returncode == 1, "the socket's folder is open to others"
-            with pytest.raises(psycopg.OperationalError, match="role .* does not exist|no pg_hba.conf entry"):
+            with pytest.raises(psycopg.OperationalError, match=r"role .* does not exist|no pg_hba.conf entry"):
                 asked(database.dsn.replace("user=gatefold", "user=postgres"), "SELECT 1")
         finally:
             await database.stop()

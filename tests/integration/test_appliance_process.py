@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from appliance_drive import drive, reactor
 
+from appliance.postgres.identity import named_identity
 from appliance.process import Child, ChildFailed, Program
+from foundation.aio import pause
 from foundation.clock import SystemClock
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -100,8 +102,6 @@ def test_a_child_dies_with_its_parent() -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
 def test_a_child_may_run_as_another_user_with_no_groups_of_ours() -> None:
-    from appliance.postgres.identity import named_identity
-
     nobody = named_identity("nobody")
     lines: list[str] = []
     program = Program("child", ("/usr/bin/id",), identity=nobody, directory=Path("/"))
@@ -116,6 +116,4 @@ def test_a_child_may_run_as_another_user_with_no_groups_of_ours() -> None:
 
 
 async def _turn() -> None:
-    from foundation.aio import pause
-
     await pause(CLOCK, 0.01)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from appliance.choices import Choices, complete, new_config, read_answers
 from appliance.config import FORMAT, Config, ConfigError, DatabaseConfig, S3Config, load, render
 from appliance.home import CLUSTER, Home, HomeBusy
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def example(**changes: object) -> Config:
@@ -108,8 +111,8 @@ def test_secrets_are_private_and_refused_when_they_are_not(tmp_path: Path) -> No
 
 def test_a_home_is_locked_once_and_says_by_whom(tmp_path: Path) -> None:
     home = Home(tmp_path)
-    with home.lock("lock", "serve"), pytest.raises(HomeBusy, match=f"gatefold serve`, process {os.getpid()}"):
-        with home.lock("lock", "check"):
-            pass
+    mine = f"gatefold serve`, process {os.getpid()}"
+    with home.lock("lock", "serve"), pytest.raises(HomeBusy, match=mine), home.lock("lock", "check"):
+        pass
     with home.lock("lock", "check"):
         pass
