@@ -5,11 +5,11 @@ from __future__ import annotations
 import ipaddress
 import os
 import random
-import secrets
 import socket
 import tomllib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from appliance.config import (
     FORMAT,
@@ -119,7 +119,7 @@ def new_config(choices: Choices, database: DatabaseConfig, installation: str) ->
         s3=S3Config(listen=choices.listen, port=choices.s3_port),
         nfs=NfsConfig(choices.listen, choices.nfs_port, choices.mount_port, portmap=bool(choices.portmap)),
         nodes=tuple(
-            NodeConfig(number, _LOOPBACK, choices.node_port + number - 1, f"node{number}")
+            NodeConfig(number, str(uuid4()), _LOOPBACK, choices.node_port + number - 1, f"node{number}")
             for number in range(1, choices.nodes + 1)
         ),
     )
@@ -127,7 +127,7 @@ def new_config(choices: Choices, database: DatabaseConfig, installation: str) ->
 
 def new_installation() -> str:
     """Draw the name that tells this installation from others."""
-    return secrets.token_hex(8)
+    return str(uuid4())
 
 
 def _from(first: int) -> range:

@@ -11,6 +11,7 @@ import tomllib
 import types
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
+from uuid import UUID
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +42,7 @@ class NodeConfig:
     """One storage node that this installation runs."""
 
     id: int
+    uuid: str  # what its disk's identity says
     host: str
     port: int
     directory: str  # absolute, or relative to the home
@@ -81,7 +83,7 @@ class Config:
     """Everything that `gatefold.toml` says."""
 
     format: int
-    installation: str  # 16 hex digits that tell installations on one machine apart
+    installation: str  # a UUID: the name of this cluster on its nodes' disks, and of its folders outside the home
     database: DatabaseConfig
     s3: S3Config
     nfs: NfsConfig
@@ -150,6 +152,11 @@ def _check(config: Config) -> None:
             raise ConfigError(f"{name}: {port} is no port")
     for name, address in (("s3.listen", config.s3.listen), ("nfs.listen", config.nfs.listen)):
         check_address(name, address)
+    for name, text in (("installation", config.installation), *((f"node {n.id}: uuid", n.uuid) for n in config.nodes)):
+        try:
+            UUID(text)
+        except ValueError:
+            raise ConfigError(f"{name}: {text!r} is no UUID") from None
     ids = [node.id for node in config.nodes]
     if len(set(ids)) != len(ids):
         raise ConfigError("nodes: two nodes have one id")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def example(**changes: object) -> Config:
     choices = complete(Choices(s3_port=25000, nfs_port=25001, mount_port=25002, portmap=False, node_port=25010))
-    config = new_config(choices, DatabaseConfig(True, "postgres", "postgres/socket", "nobody"), "0123456789abcdef")
+    config = new_config(choices, DatabaseConfig(True, "postgres", "postgres/socket", "nobody"), "0a31f2b4-0000-4000-8000-123456789abc")
     return replace(config, **changes)
 
 
@@ -44,6 +44,7 @@ def test_a_rendered_configuration_loads_as_the_same(tmp_path: Path) -> None:
         ('listen = "127.0.0.1"', 'listen = "here"', "s3.listen: 'here' is no IPv4 address"),
         ("[database]\nmanaged = true", "[database]", "database.managed: missing"),
         ("id = 2", "id = 1", "two nodes have one id"),
+        ("0a31f2b4-", "0a31f2b4/", "installation: .* is no UUID"),
         (f"format = {FORMAT}", f"format = {FORMAT + 1}", "is newer than this Gatefold reads"),
         ("format = 1", "format = ", "Invalid"),
     ],
