@@ -266,8 +266,7 @@ def node(home_path: Path, number: int) -> None:
     from appliance.node import run_node  # noqa: PLC0415
 
     home = _home(home_path)
-    config = home.config()
-    _run(lambda reactor, clock: run_node(reactor, clock, home, config, number))
+    sys.exit(run_node(home, home.config(), number))
 
 
 def _show(rows: Any, columns: tuple[str, ...], *, as_json: bool) -> None:

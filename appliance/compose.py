@@ -2,30 +2,113 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from appliance.home import DATABASE
+from metastore.postgres import PgMetaStore
+from storage_engine.api import Placement
+from storage_engine.cluster import ClusterBodyStore
+
+from appliance.admin import AdminServer
+from appliance.home import CLUSTER, DATABASE, HANDLE
+from appliance.identities import read_credentials, read_exports
 from appliance.postgres.server import PostgresServer
+from appliance.status import greeting_facts, live_facts
+from namespace.service import GatefoldNamespace
+from protocols.nfs import NfsServer
+from protocols.s3 import S3Server
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from appliance.config import Config
     from appliance.home import Home
     from foundation.clock import Clock
     from metastore.api import MetaStore
-    from storage_engine.api import BodyStore
+    from metastore.records import Node, RingRow
+    from storage_engine.api import BlobId, BodyStore
 
 
 class NotFounded(Exception):
-    """The database holds no installation."""
+    """The database holds no installation, or not one that this version can serve."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rooms:
-    """The two rooms, open."""
+    """Both rooms, open."""
 
     metastore: MetaStore
     bodies: BodyStore
+
+
+@asynccontextmanager
+async def open_metastore(reactor: Any, clock: Clock, home: Home, config: Config, name: str) -> AsyncIterator[MetaStore]:
+    """Connect to the database as *name* while the block runs."""
+    metastore = PgMetaStore(reactor, database_dsn(reactor, clock, home, config), clock, name)
+    await metastore.open()
+    try:
+        yield metastore
+    finally:
+        await metastore.close()
+
+
+@asynccontextmanager
+async def open_rooms(reactor: Any, clock: Clock, home: Home, config: Config, name: str) -> AsyncIterator[Rooms]:
+    """Connect to the database and to the nodes while the block runs; raise NotFounded if there is no ring."""
+    async with open_metastore(reactor, clock, home, config, name) as metastore:
+        ring = await metastore.ring()
+        if ring is None:
+            raise NotFounded("the database holds no ring: `gatefold setup` did not finish")
+        bodies = body_store(reactor, clock, home, metastore, await metastore.nodes(), ring)
+        await bodies.open()
+        try:
+            yield Rooms(metastore, bodies)
+        finally:
+            await bodies.close()
+
+
+@asynccontextmanager
+async def open_gateway(reactor: Any, clock: Clock, home: Home, config: Config) -> AsyncIterator[None]:
+    """Serve while the block runs: rooms, namespace, doors, admin socket; closed in the opposite order."""
+    async with AsyncExitStack() as stack:
+        rooms = await stack.enter_async_context(open_rooms(reactor, clock, home, config, "gateway"))
+        metastore, bodies = rooms.metastore, rooms.bodies
+        await metastore.register_gateway("gateway")
+
+        namespace = GatefoldNamespace(metastore, bodies, clock)
+        await namespace.open()
+        stack.push_async_callback(namespace.close)
+
+        credentials = await read_credentials(metastore)
+        s3 = S3Server(
+            reactor, namespace, credentials, clock, config.s3.listen, config.s3.port, config.s3.region, config.s3.domain
+        )
+        await s3.start()
+        stack.push_async_callback(s3.stop)
+
+        nfs = NfsServer(
+            reactor=reactor,
+            namespace=namespace,
+            exports=await read_exports(metastore),
+            handle_key=home.key(HANDLE),
+            clock=clock,
+            listen=config.nfs.listen,
+            nfs_port=config.nfs.port,
+            mount_port=config.nfs.mount_port,
+            portmap=config.nfs.portmap,
+        )
+        await nfs.start()
+        stack.push_async_callback(nfs.stop)
+
+        answers = {
+            "status": lambda: live_facts(metastore, bodies),
+            "greeting": lambda: greeting_facts(metastore, bodies),
+        }
+        admin = AdminServer(reactor, home, answers)
+        admin.start()
+        stack.push_async_callback(admin.stop)
+        yield
 
 
 def database_dsn(reactor: Any, clock: Clock, home: Home, config: Config) -> str:
@@ -33,3 +116,15 @@ def database_dsn(reactor: Any, clock: Clock, home: Home, config: Config) -> str:
     if config.database.managed:
         return PostgresServer(reactor, clock, home, config.database, config.lifecycle).dsn
     return home.secret(DATABASE).decode()
+
+
+def body_store(
+    reactor: Any, clock: Clock, home: Home, metastore: MetaStore, nodes: list[Node], ring: RingRow
+) -> ClusterBodyStore:
+    """Return the store over *nodes*, not connected yet."""
+
+    async def placement_of(blob: BlobId) -> Placement | None:
+        row = await metastore.load_blob(blob.vol, blob.id)
+        return None if row is None else Placement(row.ring_epoch, row.missing, row.handoff)
+
+    return ClusterBodyStore(reactor, clock, home.secret(CLUSTER), nodes, ring, ring.write_quorum, placement_of)

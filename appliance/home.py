@@ -64,9 +64,13 @@ class Home:
             raise ConfigError(f"{self.path} belongs to user {owner}; run gatefold as that user")
         return config
 
+    def secret_path(self, name: str) -> Path:
+        """Return the file of a secret."""
+        return self.path / "secrets" / name
+
     def secret(self, name: str) -> bytes:
         """Read a secret; raise ConfigError if others may read its file."""
-        path = self.path / "secrets" / name
+        path = self.secret_path(name)
         try:
             with path.open("rb") as file:
                 mode = os.fstat(file.fileno()).st_mode
@@ -86,9 +90,9 @@ class Home:
 
     def write_secret(self, name: str, value: bytes) -> None:
         """Write a new secret, durably."""
-        directory = self.path / "secrets"
-        directory.mkdir(mode=0o700, exist_ok=True)
-        write_durably(directory / name, value + b"\n", 0o600)
+        path = self.secret_path(name)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        write_durably(path, value + b"\n", 0o600)
 
     def make_secrets(self) -> None:
         """Draw the secrets of a new installation."""

@@ -62,6 +62,15 @@ async def live_facts(metastore: MetaStore, bodies: BodyStore) -> dict[str, Any]:
     }
 
 
+async def greeting_facts(metastore: MetaStore, bodies: BodyStore) -> dict[str, Any]:
+    """Return what `serve` prints once: the live facts and one key pair."""
+    key = (await metastore.access_keys())[0]
+    return {
+        **await live_facts(metastore, bodies),
+        "key": {"access_key": key.access_key, "secret_key": key.secret_key},
+    }
+
+
 def status_lines(facts: dict[str, Any]) -> Iterator[str]:
     """Yield *facts* for people."""
     nfs = facts["nfs"]

