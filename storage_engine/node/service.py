@@ -26,6 +26,8 @@ from storage_engine.node.turn import Turn
 from storage_engine.wire.handshake import Named
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from foundation.clock import Timer
 
 _log = Logger()
@@ -126,8 +128,12 @@ def _filesystem(folder: Path) -> str:
     return f"{machine}:{folder.stat().st_dev}"
 
 
-def run_node(reactor: Any, config: NodeConfig, disk: Disk | None = None) -> int:
+def run_node(
+    reactor: Any, config: NodeConfig, disk: Disk | None = None, started: Callable[[], object] | None = None
+) -> int:
     """Run the node of *config* until a signal or a failed disk ends it; return the exit code.
+
+    *started* is called once it serves.
 
     Raise WrongDisk, UnknownFormat, BadConfig or OSError when it cannot start.
     """
@@ -135,5 +141,7 @@ def run_node(reactor: Any, config: NodeConfig, disk: Disk | None = None) -> int:
     service.start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: reactor.callFromThread(service.stop))
+    if started is not None:
+        started()
     reactor.run(installSignalHandlers=False)
     return service.exit_code
