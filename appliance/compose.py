@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from metastore.postgres import PgMetaStore
-from storage_engine.api import Placement
 from storage_engine.cluster import ClusterBodyStore
 
 from appliance.admin import AdminServer
@@ -18,6 +17,7 @@ from appliance.status import greeting_facts, live_facts
 from namespace.service import GatefoldNamespace
 from protocols.nfs import NfsServer
 from protocols.s3 import S3Server
+from storage_engine.api import Placement
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -39,19 +39,20 @@ class LineLog:
             self._open = False
 
 
+@implementer(ILogObserver)
+def line_observer(event: LogEvent) -> None:
+    """Write an event to standard error as one line; a traceback follows on its own lines."""
+    level = event.get("log_level", LogLevel.info)
+    if level is LogLevel.debug:
+        return
+    mark = "" if level is LogLevel.info else f"{level.name}: "
+    text = formatEvent(event)
+    failure = event.get("log_failure")
+    if failure is not None:
+        text = f"{text}\n{failure.getTraceback()}"
+    sys.stderr.write(f"{mark}{text}\n")
+
+
 def log_to_parent() -> None:
-    """Send this process's log to standard error, one line an event; a traceback follows on its own lines."""
-
-    @implementer(ILogObserver)
-    def observe(event: LogEvent) -> None:
-        level = event.get("log_level", LogLevel.info)
-        if level is LogLevel.debug:
-            return
-        mark = "" if level is LogLevel.info else f"{level.name}: "
-        text = formatEvent(event)
-        failure = event.get("log_failure")
-        if failure is not None:
-            text = f"{text}\n{failure.getTraceback()}"
-        sys.stderr.write(f"{mark}{text}\n")
-
-    globalLogBeginner.beginLoggingTo([observe], redirectStandardIO=False)
+    """Send this process's log to standard error, where the supervisor reads it."""
+    globalLogBeginner.beginLoggingTo([line_observer], redirectStandardIO=False)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from storage_engine.node import Identity, main
-from storage_engine.node import NodeConfig as ProcessConfig
-
 from appliance.config import ConfigError
 from appliance.home import CLUSTER
-from appliance.logs import log_to_parent
+from appliance.logs import line_observer
 from appliance.process import report_ready
+from storage_engine.node import Identity, main
+from storage_engine.node import NodeConfig as ProcessConfig
 
 if TYPE_CHECKING:
     from appliance.config import Config, NodeConfig
@@ -22,7 +21,7 @@ def run_node(home: Home, config: Config, number: int) -> int:
     """Run node *number* until a stop signal and return the exit status; raise ConfigError if there is no such node."""
     for node in config.nodes:
         if node.id == number:
-            return main(_process_config(home, config, node), start_log=log_to_parent, started=report_ready)
+            return main(_process_config(home, config, node), observer=line_observer, started=report_ready)
     raise ConfigError(f"{home.config_path} has no node {number}")
 
 

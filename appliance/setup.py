@@ -10,6 +10,8 @@ import secrets
 import string
 from typing import TYPE_CHECKING, Any
 
+from metastore.migrate import upgrade
+
 from appliance.choices import new_config, new_installation
 from appliance.claim import SetupRefused, claim, release, remove_leftovers
 from appliance.components import running
@@ -21,11 +23,10 @@ from appliance.node import node_identity
 from appliance.postgres.identity import choose_identity
 from appliance.postgres.places import choose_places
 from appliance.postgres.server import PostgresServer
-from metastore.migrate import upgrade
-from metastore.records import ROOT_INO, AccessKey, Account, Export, Node
+from metastore.records import ROOT_INO, AccessKey, Account, Export, Node, RingRow
 from namespace.service import GatefoldNamespace
 from storage_engine.node import format_disk
-from storage_engine.ring import build_ring
+from storage_engine.ring import RingNode, build_ring
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +92,7 @@ async def _found(
         account = _new_account(choices)
         await metastore.put_account(account)
         await metastore.put_access_key(_new_key(account))
-        ring = build_ring(1, nodes, choices.copies, choices.write_quorum)
+        ring = _new_ring(nodes, choices)
         namespace = GatefoldNamespace(metastore, body_store(reactor, clock, home, metastore, nodes, ring), clock)
         bucket = await namespace.create_bucket(caller_of(account), choices.bucket)
         await metastore.put_export(_export(choices, bucket))
@@ -104,6 +105,12 @@ def _format(home: Home, config: Config, node: NodeConfig) -> Node:
     identity = node_identity(config, node)
     format_disk(home.inside(node.directory), identity)
     return Node(node.id, node.uuid, node.host, node.port, "", 1, "up")
+
+
+def _new_ring(nodes: list[Node], choices: Choices) -> RingRow:
+    """Return the first epoch of the ring over *nodes*."""
+    ring = build_ring([RingNode(node.id, node.weight, node.zone) for node in nodes], choices.copies)
+    return RingRow(ring.epoch, ring.copies, choices.write_quorum, ring.partitions, ring.checksum)
 
 
 def _new_account(choices: Choices) -> Account:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from appliance.check import Report, check, report_lines
@@ -12,7 +11,7 @@ from metastore.records import Blob, RingRow, Volume
 from storage_engine.api import BlobId, Held, NodeState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Iterable
 
 VOL = 7
 

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
 def example(**changes: object) -> Config:
     choices = complete(Choices(s3_port=25000, nfs_port=25001, mount_port=25002, portmap=False, node_port=25010))
-    config = new_config(
-        choices, DatabaseConfig(True, "postgres", "postgres/socket", "nobody"), "0a31f2b4-0000-4000-8000-123456789abc"
-    )
+    database = DatabaseConfig(True, "postgres", "postgres/socket", "nobody")
+    config = new_config(choices, database, "0a31f2b4-0000-4000-8000-123456789abc")
     return replace(config, **changes)
 
 
