@@ -15,8 +15,8 @@ from appliance.identities import read_credentials, read_exports
 from appliance.postgres.server import PostgresServer
 from appliance.status import greeting_facts, live_facts
 from namespace.service import GatefoldNamespace
-from protocols.nfs import NfsServer
-from protocols.s3 import S3Server
+from protocols.nfs.server import NfsServer
+from protocols.s3.server import S3Server
 from storage_engine.api import Placement
 
 if TYPE_CHECKING:

@@ -31,8 +31,8 @@ def main(
     """Run the node of *config* in this process until SIGTERM or SIGINT; return the exit code.
 
     0 after a signal, 1 when the disk failed (start it again: it will read the disk), EXIT_REFUSED when the disk or
-    the configuration is not right. The log goes to *observer* (an ILogObserver), or as text to *log_to* (standard error).
-    *started* is called once the node serves.
+    the configuration is not right. The log goes to *observer* (an ILogObserver), or as text to *log_to* (standard
+    error). *started* is called once the node serves.
     """
     # Twisted installs the reactor at import: nothing of it may be imported with this package.
     from twisted.internet import epollreactor, error  # noqa: PLC0415
@@ -45,7 +45,8 @@ def main(
     from storage_engine.node.service import run_node  # noqa: PLC0415
 
     out = log_to or sys.stderr
-    globalLogBeginner.beginLoggingTo([observer or textFileLogObserver(out)], redirectStandardIO=False)
+    destination: Any = observer or textFileLogObserver(out)
+    globalLogBeginner.beginLoggingTo([destination], redirectStandardIO=False)
     _raise_descriptor_limit()
     try:
         return run_node(reactor, config, started=started)
