@@ -5,9 +5,11 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from metastore.postgres import PgMetaStore
-from storage_engine.cluster import ClusterBodyStore
+from storage_engine.cluster import ClusterBodyStore, NodeAddress
+from storage_engine.ring import Ring
 
 from appliance.admin import AdminServer
 from appliance.home import CLUSTER, DATABASE, HANDLE
@@ -127,4 +129,20 @@ def body_store(
         row = await metastore.load_blob(blob.vol, blob.id)
         return None if row is None else Placement(row.ring_epoch, row.missing, row.handoff)
 
-    return ClusterBodyStore(reactor, clock, home.secret(CLUSTER), nodes, ring, ring.write_quorum, placement_of)
+    return ClusterBodyStore(
+        reactor=reactor,
+        clock=clock,
+        secret=home.secret(CLUSTER),
+        nodes=[NodeAddress(node.id, UUID(node.uuid), node.host, node.port) for node in nodes],
+        ring=_ring(ring),
+        write_quorum=ring.write_quorum,
+        placement_of=placement_of,
+    )
+
+
+def _ring(row: RingRow) -> Ring:
+    """Return the ring of *row*; raise NotFounded if it is not the one that was drawn."""
+    ring = Ring(row.epoch, row.copies, row.partitions)
+    if ring.checksum != row.checksum:
+        raise NotFounded(f"ring {row.epoch} does not match its checksum: bodies would be looked for in wrong places")
+    return ring

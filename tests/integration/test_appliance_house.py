@@ -222,7 +222,7 @@ def test_setup_keeps_its_hands_off_what_it_did_not_make(open_folder: Path) -> No
 def test_an_interrupted_setup_leaves_nothing_in_the_way(open_folder: Path) -> None:
     installation = Installation(open_folder / "home")
     with subprocess.Popen(installation.command("setup", "--defaults"), **installation.start_options()) as process:
-        wait_until(lambda: (installation.home / "postgres").exists())
+        wait_until((installation.home / "postgres").exists)
         process.kill()
     wait_until(lambda: processes_of(installation.home) == [])
     assert installation.gatefold("serve", check=False).returncode == 1
