@@ -113,7 +113,7 @@ _NEAREST = {
 
 def status_of(proc: int, error: FsError | Nfs3Refusal) -> s:
     """Return the code by which procedure *proc* answers *error*: always one of `LEGAL[proc]`."""
-    status = error.status if isinstance(error, Nfs3Refusal) else _status_of_class(type(error))
+    status = error.status if isinstance(error, Nfs3Refusal) else status_of_class(type(error))
     legal = LEGAL[proc]
     for code in (status, _NEAREST.get(status)):
         if code in legal:
@@ -121,6 +121,6 @@ def status_of(proc: int, error: FsError | Nfs3Refusal) -> s:
     return s.NFS3ERR_IO
 
 
-def _status_of_class(kind: type[FsError]) -> s:
+def status_of_class(kind: type[FsError]) -> s:
     """Return the code of *kind* or of the nearest class above it; FsError itself is an input or output error."""
     return next((STATUS[each] for each in kind.__mro__ if each in STATUS), s.NFS3ERR_IO)

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
-from foundation.errors import AccessDenied, FsError, NameTooLong, NotDirectory, NoReply
+from foundation.errors import AccessDenied, FsError, NameTooLong, NoReply, NotDirectory
 from namespace.api import FileType
 from protocols.nfs.codec import mount as wire
 from protocols.nfs.codec.nfs3_types import nfsstat3
 from protocols.nfs.codec.rpc import auth_flavor
-from protocols.nfs.codec.xdr import Buffer, XdrStruct
 from protocols.nfs.dispatch import Call, Procedure
-from protocols.nfs.errors import STATUS
+from protocols.nfs.errors import status_of_class
 from protocols.nfs.exports import squash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from namespace.api import FileVerbs
+    from protocols.nfs.codec.xdr import Buffer, XdrStruct
     from protocols.nfs.exports import Exports
     from protocols.nfs.handles import HandleCodec
 
@@ -28,7 +28,7 @@ log = Logger()
 _OK = b"\0\0\0\0"
 #: Mounts remembered for DUMP; the oldest are forgotten first.
 _MAX_MOUNTS = 4096
-_MOUNT_STATUS = frozenset(wire.mountstat3)
+_MOUNT_STATUS = {int(status): status for status in wire.mountstat3}
 
 
 async def mountproc_null(_mount: Mount, _call: Call, args: wire.void) -> XdrStruct:
@@ -158,7 +158,7 @@ class Mount:
             result.pack(out)
         except NoReply:
             raise
-        except Exception as error:  # noqa: BLE001 - a bug must not leave the client waiting
+        except Exception as error:
             if not with_status:
                 raise
             out = []
@@ -172,8 +172,8 @@ def _status_of(call: Call, error: Exception) -> wire.mountstat3:
         log.failure("MNT from {host} failed", host=call.peer.host)
         return wire.mountstat3.MNT3ERR_SERVERFAULT
     log.info("mount refused to {host}: {why}", host=call.peer.host, why=repr(error))
-    status = STATUS.get(type(error))
+    status = status_of_class(type(error))
     if status == nfsstat3.NFS3ERR_STALE:
         # To one who asks by path, a directory that is gone is a path that is not there.
         return wire.mountstat3.MNT3ERR_NOENT
-    return wire.mountstat3(status) if status in _MOUNT_STATUS else wire.mountstat3.MNT3ERR_IO
+    return _MOUNT_STATUS.get(status, wire.mountstat3.MNT3ERR_IO)
