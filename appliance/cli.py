@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from twisted.internet.defer import CancelledError
+from twisted.internet.error import CannotListenError
 
 from appliance import reactor as house_reactor
 from appliance.admin import NotRunning
@@ -40,6 +41,7 @@ _EXPLAINED = (
     UnsafePlace,
     ChildFailed,
     SetupRefused,
+    CannotListenError,
 )
 
 

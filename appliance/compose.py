@@ -9,17 +9,19 @@ from uuid import UUID
 
 from metastore.postgres import PgMetaStore
 from storage_engine.cluster import ClusterBodyStore, NodeAddress
-from storage_engine.ring import Ring
 
 from appliance.admin import AdminServer
+from appliance.config import ConfigError
 from appliance.home import CLUSTER, DATABASE, HANDLE
 from appliance.identities import read_credentials, read_exports
 from appliance.postgres.server import PostgresServer
 from appliance.status import greeting_facts, live_facts
+from foundation.aio import gather
 from namespace.service import GatefoldNamespace
 from protocols.nfs.server import NfsServer
 from protocols.s3.server import S3Server
 from storage_engine.api import Placement
+from storage_engine.ring import Ring
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,10 +32,6 @@ if TYPE_CHECKING:
     from metastore.api import MetaStore
     from metastore.records import Node, RingRow
     from storage_engine.api import BlobId, BodyStore
-
-
-class NotFounded(Exception):
-    """The database holds no installation, or not one that this version can serve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +55,11 @@ async def open_metastore(reactor: Any, clock: Clock, home: Home, config: Config,
 
 @asynccontextmanager
 async def open_rooms(reactor: Any, clock: Clock, home: Home, config: Config, name: str) -> AsyncIterator[Rooms]:
-    """Connect to the database and to the nodes while the block runs; raise NotFounded if there is no ring."""
+    """Connect to the database and to the nodes while the block runs; raise ConfigError if there is no ring."""
     async with open_metastore(reactor, clock, home, config, name) as metastore:
         ring = await metastore.ring()
         if ring is None:
-            raise NotFounded("the database holds no ring: `gatefold setup` did not finish")
+            raise ConfigError("the database holds no ring: `gatefold setup` did not finish")
         bodies = body_store(reactor, clock, home, metastore, await metastore.nodes(), ring)
         await bodies.open()
         try:
@@ -84,11 +82,15 @@ async def open_gateway(reactor: Any, clock: Clock, home: Home, config: Config) -
 
         credentials = await read_credentials(metastore)
         s3 = S3Server(
-            reactor, namespace, credentials, clock, config.s3.listen, config.s3.port, config.s3.region, config.s3.domain
+            reactor,
+            namespace,
+            credentials,
+            clock,
+            config.s3.listen,
+            config.s3.port,
+            config.s3.region,
+            config.s3.domain or None,
         )
-        await s3.start()
-        stack.push_async_callback(s3.stop)
-
         nfs = NfsServer(
             reactor=reactor,
             namespace=namespace,
@@ -100,8 +102,11 @@ async def open_gateway(reactor: Any, clock: Clock, home: Home, config: Config) -
             mount_port=config.nfs.mount_port,
             portmap=config.nfs.portmap,
         )
-        await nfs.start()
-        stack.push_async_callback(nfs.stop)
+        doors: list[S3Server | NfsServer] = []
+        stack.push_async_callback(_close_doors, doors)
+        for door in (s3, nfs):
+            await door.start()
+            doors.append(door)
 
         answers = {
             "status": lambda: live_facts(metastore, bodies),
@@ -111,6 +116,11 @@ async def open_gateway(reactor: Any, clock: Clock, home: Home, config: Config) -
         admin.start()
         stack.push_async_callback(admin.stop)
         yield
+
+
+async def _close_doors(doors: list[S3Server | NfsServer]) -> None:
+    """Drain all doors side by side: each may take its time for what is under way."""
+    await gather([door.stop() for door in doors])
 
 
 def database_dsn(reactor: Any, clock: Clock, home: Home, config: Config) -> str:
@@ -141,8 +151,8 @@ def body_store(
 
 
 def _ring(row: RingRow) -> Ring:
-    """Return the ring of *row*; raise NotFounded if it is not the one that was drawn."""
+    """Return the ring of *row*; raise ConfigError if it is not the one that was drawn."""
     ring = Ring(row.epoch, row.copies, row.partitions)
     if ring.checksum != row.checksum:
-        raise NotFounded(f"ring {row.epoch} does not match its checksum: bodies would be looked for in wrong places")
+        raise ConfigError(f"ring {row.epoch} does not match its checksum: bodies would be looked for in wrong places")
     return ring

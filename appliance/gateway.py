@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from typing import TYPE_CHECKING, Any
 
 from appliance.compose import open_gateway
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 async def run_gateway(reactor: Any, clock: Clock, home: Home, config: Config) -> None:
     """Serve until a stop signal: then the doors drain, and what is behind them closes in order."""
     log_to_parent()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # one descriptor per connection
     asked: Promise[None] = Promise()
 
     def stop() -> None:
