@@ -99,7 +99,7 @@ def _system_binaries() -> Iterator[Binaries]:
     versioned = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -_leading_number(path.parent.name))
     seen: set[Path] = set()
     for place in [*versioned, Path("/usr/pgsql/bin"), *places]:
-        if all((place / name).exists() for name in _PROGRAMS):
+        if _has_programs(place):
             real = (place / "postgres").resolve().parent
             if real not in seen:
                 seen.add(real)
@@ -111,9 +111,14 @@ def _wheel_binaries() -> Iterator[Binaries]:
     spec = importlib.util.find_spec(_WHEEL)
     for location in (spec.submodule_search_locations or []) if spec is not None else []:
         place = Path(location, "pginstall", "bin")
-        if all((place / name).exists() for name in _PROGRAMS):
+        if _has_programs(place):
             version = importlib.metadata.version(_WHEEL)
             yield Binaries(place, _leading_number(version), version)
+
+
+def _has_programs(place: Path) -> bool:
+    """Return whether *place* has the programs and lets us run them; a PATH may name folders closed to us."""
+    return all(os.access(place / name, os.X_OK) for name in _PROGRAMS)
 
 
 def _major_of(program: Path) -> int:
