@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 PARTITIONS = 1024
 #: How many nodes behind the copies a partition names for hand-off.
 HANDOFFS = 4
-_TWO_TO_64 = float(1 << 64)
 _BLOB = struct.Struct(">QQ")
 
 
@@ -95,5 +94,6 @@ def _order(partition: int, nodes: Sequence[RingNode], copies: int) -> tuple[int,
 def _draw(partition: int, node: RingNode) -> float:
     """Return a number > 0 whose chance to be the highest is in proportion to the node's weight."""
     digest = hashlib.blake2b(struct.pack(">II", partition, node.id), digest_size=8).digest()
-    uniform = (int.from_bytes(digest) + 0.5) / _TWO_TO_64
+    # 52 bits, so that adding a half is exact and the result is never 0 or 1.
+    uniform = ((int.from_bytes(digest) >> 12) + 0.5) / (1 << 52)
     return -node.weight / math.log(uniform)
