@@ -17,7 +17,7 @@ from appliance.admin import NotRunning
 from appliance.choices import Choices, complete, read_answers
 from appliance.claim import SetupRefused, check_unclaimed
 from appliance.config import ConfigError
-from appliance.home import Home, HomeBusy
+from appliance.home import DatabaseUnusable, Home, HomeBusy
 from appliance.postgres.binaries import NoBinaries
 from appliance.postgres.cluster import ClusterFailed
 from appliance.postgres.identity import NoIdentity
@@ -34,6 +34,7 @@ _INTERRUPTED = 130
 _EXPLAINED = (
     ConfigError,
     HomeBusy,
+    DatabaseUnusable,
     NotRunning,
     NoBinaries,
     NoIdentity,

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from metastore.postgres import PgMetaStore
+from metastore.postgres import ConnectionLost, PgMetaStore, Unfit
 from storage_engine.cluster import ClusterBodyStore, NodeAddress
 
 from appliance.admin import AdminServer
 from appliance.config import ConfigError
-from appliance.home import CLUSTER, DATABASE, HANDLE
+from appliance.home import CLUSTER, DATABASE, HANDLE, DatabaseUnusable
 from appliance.identities import read_credentials, read_exports
 from appliance.postgres.server import PostgresServer
 from appliance.status import greeting_facts, live_facts
@@ -44,9 +44,12 @@ class Rooms:
 
 @asynccontextmanager
 async def open_metastore(reactor: Any, clock: Clock, home: Home, config: Config, name: str) -> AsyncIterator[MetaStore]:
-    """Connect to the database as *name* while the block runs."""
+    """Connect to the database as *name* while the block runs; raise DatabaseUnusable."""
     metastore = PgMetaStore(reactor, database_dsn(reactor, clock, home, config), clock, name)
-    await metastore.open()
+    try:
+        await metastore.open()
+    except (Unfit, ConnectionLost) as error:
+        raise DatabaseUnusable(str(error)) from error
     try:
         yield metastore
     finally:

@@ -31,6 +31,10 @@ class HomeBusy(Exception):
     """Something else serves, or changes, this home."""
 
 
+class DatabaseUnusable(Exception):
+    """The database does not answer, or must not be used; the message says which."""
+
+
 @dataclass(frozen=True, slots=True)
 class Home:
     """The folder of one installation."""
