@@ -57,9 +57,9 @@ class MemoryHall:
         """Return a second gateway's hall on the same database and nodes: it takes the volumes over."""
         return MemoryHall(self.database, self.bodies)
 
-    def put(self, key: bytes, body: bytes, caller: Caller = ROOT, conditions: Conditions = Conditions()) -> Any:
+    def put(self, key: bytes, body: bytes, caller: Caller = ROOT, conditions: Conditions | None = None) -> Any:
         """PUT an object and return its info."""
-        session = run(self.ns.begin_put(caller, "bucket", PutRequest(key, {}, {}, conditions)))
+        session = run(self.ns.begin_put(caller, "bucket", PutRequest(key, {}, {}, conditions or Conditions())))
         run(session.write(body))
         return run(session.finish(b"etag%d" % len(body), {}))
 
