@@ -26,6 +26,8 @@ from storage_engine.node.turn import Turn
 from storage_engine.wire.handshake import Named
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from foundation.clock import Timer
 
 _log = Logger()
@@ -126,13 +128,18 @@ def _filesystem(folder: Path) -> str:
     return f"{machine}:{folder.stat().st_dev}"
 
 
-def run_node(reactor: Any, config: NodeConfig, disk: Disk | None = None) -> int:
+def run_node(
+    reactor: Any, config: NodeConfig, started: Callable[[], object] = lambda: None, disk: Disk | None = None
+) -> int:
     """Run the node of *config* until a signal or a failed disk ends it; return the exit code.
+
+    *started* is called when it listens; *disk* is a test's.
 
     Raise WrongDisk, UnknownFormat, BadConfig or OSError when it cannot start.
     """
     service = NodeService(reactor, config, disk or Disk())
     service.start()
+    reactor.callWhenRunning(started)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: reactor.callFromThread(service.stop))
     reactor.run(installSignalHandlers=False)
