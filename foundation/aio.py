@@ -95,6 +95,35 @@ def start(work: Coroutine[Any, Any, T]) -> Deferred[T]:
     return Deferred.fromCoroutine(work)
 
 
+def deliver(work: Coroutine[Any, Any, T], then: Callable[..., object], *args: object) -> None:
+    """Run *work* and call *then* with its result and *args*: before returning, if it never waits.
+
+    For paths where a Deferred per call (2.4 us) counts. What *work* raises before its first wait is raised here.
+    """
+    try:
+        waited = work.send(None)
+    except StopIteration as end:
+        then(end.value, *args)
+    else:
+        Deferred.fromCoroutine(_resumed(work, waited)).addCallback(then, *args)
+
+
+def _resumed(work: Coroutine[Any, Any, T], waited: Any) -> Generator[Any, Any, T]:
+    """Go on with *work*, which waits for *waited*, as if it were begun here."""
+    while True:
+        try:
+            value = yield waited
+        except BaseException as error:  # noqa: BLE001 - handed on to the coroutine, whatever it is
+            step: Callable[[Any], Any] = work.throw
+            given = error
+        else:
+            step, given = work.send, value
+        try:
+            waited = step(given)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]  # StopIteration does not know its type
+
+
 def spawn(name: str, work: Coroutine[Any, Any, Any], failed: Callable[[BaseException], object] | None = None) -> None:
     """Run *work* with nobody waiting for it; hand an error to *failed*, or log it under *name*."""
 
