@@ -1,0 +1,1 @@
+"""Who asks: one `authenticate` for every request, default deny."""

@@ -1,0 +1,169 @@
+"""From an HTTP exchange to an S3 answer: authenticate, route, operate, send, log."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from typing import TYPE_CHECKING
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from foundation.errors import NoReply, NotModified, RangeNotSatisfiable
+from protocols.s3.auth.authenticate import authenticate
+from protocols.s3.auth.received import Received
+from protocols.s3.call import Answer, Call
+from protocols.s3.codec.errors import S3Error
+from protocols.s3.codec.uri import parse_target
+from protocols.s3.codec.xmlwrite import error_document
+from protocols.s3.errors import describe, is_known
+from protocols.s3.http.head import Disconnected, Refused
+from protocols.s3.router import route
+
+if TYPE_CHECKING:
+    from foundation.clock import Clock
+    from namespace.api import ObjectVerbs
+    from protocols.s3.auth.credential import Credentials
+    from protocols.s3.http.exchange import Exchange
+    from protocols.s3.http.head import Head
+    from protocols.s3.workers import Workers
+
+_NS = 1_000_000_000
+_NS_PER_MS = 1_000_000
+_log = Logger()
+_access = Logger(namespace="protocols.s3.access")
+
+
+class _Trace:
+    """What the access log says of one request; nothing in it is secret."""
+
+    __slots__ = ("access_key", "operation", "request_id", "started_ns")
+
+    def __init__(self, request_id: str, started_ns: int) -> None:
+        self.request_id = request_id
+        self.started_ns = started_ns
+        self.operation = "-"
+        self.access_key = "-"
+
+
+class Door:
+    """Answers every exchange of the S3 port."""
+
+    def __init__(
+        self,
+        namespace: ObjectVerbs,
+        credentials: Credentials,
+        clock: Clock,
+        workers: Workers,
+        region: str,
+        domain: str | None,
+    ) -> None:
+        """Serve *namespace* to those whom *credentials* knows."""
+        self._namespace = namespace
+        self._credentials = credentials
+        self._clock = clock
+        self._workers = workers
+        self._region = region
+        self._domain = domain.lower() if domain else None
+        self._host_id = secrets.token_urlsafe(24)
+        self._numbers = itertools.count(secrets.randbits(60))
+
+    async def handle(self, exchange: Exchange) -> None:
+        """Answer *exchange*, or leave it without an answer: its connection then closes. Raise Disconnected."""
+        trace = _Trace(f"{next(self._numbers) & (1 << 64) - 1:016X}", self._clock.now_ns())
+        try:
+            await self._send(exchange, await self._operate(exchange, trace), trace)
+        except NoReply:
+            # The outcome is unknown: silence is the only true answer.
+            pass
+        except Disconnected:
+            raise
+        except Exception as error:  # noqa: BLE001 - the last line: whatever it is, it is answered and logged
+            await self._send_error(exchange, error, trace)
+        finally:
+            self._log(exchange, trace)
+
+    async def _operate(self, exchange: Exchange, trace: _Trace) -> Answer:
+        """Prove who asks, find out what for, and do it."""
+        if exchange.refusal is not None or exchange.head is None:
+            raise exchange.refusal or Refused(400, "InvalidRequest", "No request.")
+        head = exchange.head
+        target = parse_target(head.target, head.headers["host"], self._domain)
+        received = Received(
+            method=head.method,
+            target=target,
+            headers=head.headers,
+            params=target.params,
+            has_body=head.length != 0,
+            now=self._clock.now_ns() // _NS,
+            region=self._region,
+            signable=frozenset(head.headers),
+        )
+        identity = authenticate(received, self._credentials)
+        trace.access_key = identity.credential.access_key
+        operation = route(head.method, target.level, identity)
+        trace.operation = operation.name
+        call = Call(self._namespace, self._workers, self._region, identity, target, exchange.body, head.length)
+        return await operation.run(call)
+
+    async def _send(self, exchange: Exchange, answer: Answer, trace: _Trace) -> None:
+        """Send *answer*; the first bytes of a stream go with the head."""
+        headers = [*answer.headers, ("x-amz-request-id", trace.request_id), ("x-amz-id-2", self._host_id)]
+        stream = answer.stream
+        if stream is None:
+            length = len(answer.body) or answer.length
+            exchange.begin(answer.status, headers, length, [answer.body] if answer.body else [])
+            return
+        try:
+            # A body that cannot be read is found out before 200 is said.
+            first = await stream.next()
+            exchange.begin(answer.status, headers, answer.length, first)
+            await exchange.room()
+            while exchange.left:
+                await exchange.write(await stream.next())
+        finally:
+            await stream.close()
+
+    async def _send_error(self, exchange: Exchange, error: Exception, trace: _Trace) -> None:
+        """Answer with *error*, or let the connection break if an answer is under way."""
+        if not is_known(error) or exchange.status:
+            _log.failure("S3 request {request_id} failed", Failure(error), request_id=trace.request_id)  # type: ignore[no-untyped-call]  # Twisted's
+        if not exchange.status:
+            await self._send(exchange, self._error_answer(exchange.head, error, trace), trace)
+
+    def _error_answer(self, head: Head | None, error: Exception, trace: _Trace) -> Answer:
+        """Return the answer for *error*: an S3 error document, or none where HTTP allows none."""
+        code, status, message = describe(error)
+        if isinstance(error, NotModified):
+            return Answer(status, _etag_of_condition(head))
+        headers = [("content-type", "application/xml")]
+        if isinstance(error, RangeNotSatisfiable):
+            headers.append(("accept-ranges", "bytes"))
+        details = error.details if isinstance(error, S3Error) else {}
+        body = error_document(code, message, _path(head), trace.request_id, self._host_id, **details)
+        return Answer(status, headers, body)
+
+    def _log(self, exchange: Exchange, trace: _Trace) -> None:
+        head = exchange.head
+        _access.info(
+            "{method} {path} {status} {sent_bytes} B {milliseconds:.1f} ms {operation} {access_key} {request_id}",
+            method=head.method if head is not None else "-",
+            path=_path(head),
+            status=exchange.status,
+            sent_bytes=exchange.sent_bytes,
+            milliseconds=(self._clock.now_ns() - trace.started_ns) / _NS_PER_MS,
+            operation=trace.operation,
+            access_key=trace.access_key,
+            request_id=trace.request_id,
+        )
+
+
+def _path(head: Head | None) -> str:
+    """Return the request's path, still encoded, and never its query: that may hold signatures."""
+    return head.target.partition(b"?")[0].decode("latin-1") if head is not None else "-"
+
+
+def _etag_of_condition(head: Head | None) -> list[tuple[str, str]]:
+    """Return the ETag for a 304 (RFC 9110, section 15.4.5): the one that the client has, if it named one."""
+    etag = head.headers.get("if-none-match", "") if head is not None else ""
+    return [("etag", etag)] if etag.startswith('"') and "," not in etag else []

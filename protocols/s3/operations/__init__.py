@@ -1,0 +1,1 @@
+"""The operations of S3: decode, call the namespace, encode."""

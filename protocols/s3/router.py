@@ -1,0 +1,115 @@
+"""Which operation a request means: one table, and 501 for everything that is not in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from protocols.s3.auth.credential import AuthType
+from protocols.s3.codec.errors import S3Error
+from protocols.s3.codec.sigv2 import SIGNED_PARAMETERS
+from protocols.s3.codec.uri import Level
+from protocols.s3.operations import buckets, deletion, objects, service
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from protocols.s3.auth.credential import Identity
+    from protocols.s3.call import Answer, Call
+
+METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE"})
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation of S3 and the parameters that it understands."""
+
+    name: str
+    run: Callable[[Call], Awaitable[Answer]]
+    params: frozenset[str] = frozenset()
+
+
+_LIST = ("prefix", "delimiter", "max-keys", "encoding-type")
+_V1 = frozenset({*_LIST, "marker"})
+_V2 = frozenset({*_LIST, "start-after", "continuation-token", "fetch-owner"})
+_BUCKETS = frozenset({"prefix", "max-buckets", "continuation-token"})
+_RESPONSE = frozenset(objects.OVERRIDES)
+
+#: (method, level, sub-resource) -> operation. A sub-resource is a parameter that changes what a request means.
+ROUTES: dict[tuple[str, Level, str], Operation] = {
+    ("GET", Level.SERVICE, ""): Operation("ListBuckets", service.list_buckets, _BUCKETS),
+    ("PUT", Level.BUCKET, ""): Operation("CreateBucket", buckets.create_bucket),
+    ("HEAD", Level.BUCKET, ""): Operation("HeadBucket", buckets.head_bucket),
+    ("DELETE", Level.BUCKET, ""): Operation("DeleteBucket", buckets.delete_bucket),
+    ("GET", Level.BUCKET, ""): Operation("ListObjects", buckets.list_objects, _V1),
+    ("GET", Level.BUCKET, "list-type"): Operation("ListObjectsV2", buckets.list_objects_v2, _V2),
+    ("GET", Level.BUCKET, "location"): Operation("GetBucketLocation", buckets.get_bucket_location),
+    ("GET", Level.BUCKET, "versioning"): Operation("GetBucketVersioning", buckets.get_bucket_versioning),
+    ("POST", Level.BUCKET, "delete"): Operation("DeleteObjects", deletion.delete_objects),
+    ("PUT", Level.OBJECT, ""): Operation("PutObject", objects.put_object),
+    ("GET", Level.OBJECT, ""): Operation("GetObject", objects.get_object, _RESPONSE),
+    ("HEAD", Level.OBJECT, ""): Operation("HeadObject", objects.head_object, _RESPONSE),
+    ("DELETE", Level.OBJECT, ""): Operation("DeleteObject", objects.delete_object),
+}
+#: Parameters that say nothing: SDKs name the operation in x-id.
+_IGNORED = frozenset({"x-id"})
+#: Headers that would change what an operation does, by their beginnings.
+_UNSERVED_HEADERS = (
+    "x-amz-bucket-object-lock",
+    "x-amz-bypass-governance",
+    "x-amz-copy-source",
+    "x-amz-expected-bucket-owner",
+    "x-amz-grant-",
+    "x-amz-if-match-",
+    "x-amz-metadata-directive",
+    "x-amz-mfa",
+    "x-amz-object-lock-",
+    "x-amz-object-ownership",
+    "x-amz-rename-source",
+    "x-amz-server-side-encryption",
+    "x-amz-source-expected-bucket-owner",
+    "x-amz-tagging",
+    "x-amz-website-redirect-location",
+    "x-amz-write-offset-bytes",
+)
+#: Headers served with one value only, and the error for any other.
+_ONE_VALUE = {"x-amz-acl": ("private", "NotImplemented"), "x-amz-storage-class": ("STANDARD", "InvalidStorageClass")}
+
+
+def route(method: str, level: Level, identity: Identity) -> Operation:
+    """Return the operation that a request means; raise S3Error MethodNotAllowed or NotImplemented."""
+    if method not in METHODS:
+        raise S3Error("MethodNotAllowed", Method=method[:32])
+    params = identity.params
+    sub_resources = [name for name in params if (method, level, name) in ROUTES]
+    sub_resource = sub_resources[0] if sub_resources else ""
+    operation = ROUTES.get((method, level, sub_resource))
+    if operation is None or any(
+        name not in operation.params and name not in _IGNORED and name != sub_resource for name in params
+    ):
+        raise S3Error("NotImplemented")
+    _check_signed(sub_resource, identity.auth)
+    _check_headers(identity.headers)
+    return operation
+
+
+def _check_signed(sub_resource: str, auth: AuthType) -> None:
+    """Raise S3Error if the signature says nothing of the *sub_resource*: SigV2 signs a fixed list of them."""
+    if auth in (AuthType.V2_HEADER, AuthType.V2_QUERY) and sub_resource not in _SIGNED_BY_V2:
+        raise S3Error("AccessDenied", "This sub-resource needs Signature Version 4.")
+
+
+#: list-type chooses between two forms of one answer.
+_SIGNED_BY_V2 = SIGNED_PARAMETERS | {"", "list-type"}
+
+
+def _check_headers(headers: Mapping[str, str]) -> None:
+    """Raise S3Error for headers that ask for something not served: never ignore them."""
+    for name, value in headers.items():
+        if not name.startswith("x-amz-"):
+            continue
+        if name.startswith(_UNSERVED_HEADERS):
+            raise S3Error("NotImplemented", Header=name)
+        served = _ONE_VALUE.get(name)
+        if served is not None and value != served[0]:
+            raise S3Error(served[1], Header=name)
