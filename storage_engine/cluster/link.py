@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID  # noqa: TC003 - msgspec reads the annotations
 
 from msgspec import Struct
-from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.logger import Logger
 
@@ -152,7 +152,7 @@ class NodeLink:
 
     async def _try_to_connect(self) -> None:
         host, port = self.address.host, self.address.port
-        endpoint = HostnameEndpoint(self._reactor, host, port, timeout=_CONNECT_SECONDS)
+        endpoint = TCP4ClientEndpoint(self._reactor, host, port, timeout=_CONNECT_SECONDS)
         factory: Any = _LinkFactory(self, self._secret)
         connection: LinkConnection = await endpoint.connect(factory)  # type: ignore[assignment]  # what it builds
         try:

@@ -129,19 +129,18 @@ def _filesystem(folder: Path) -> str:
 
 
 def run_node(
-    reactor: Any, config: NodeConfig, disk: Disk | None = None, started: Callable[[], object] | None = None
+    reactor: Any, config: NodeConfig, started: Callable[[], object] = lambda: None, disk: Disk | None = None
 ) -> int:
     """Run the node of *config* until a signal or a failed disk ends it; return the exit code.
 
-    *started* is called once it serves.
+    *started* is called when it listens; *disk* is a test's.
 
     Raise WrongDisk, UnknownFormat, BadConfig or OSError when it cannot start.
     """
     service = NodeService(reactor, config, disk or Disk())
     service.start()
+    reactor.callWhenRunning(started)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: reactor.callFromThread(service.stop))
-    if started is not None:
-        started()
     reactor.run(installSignalHandlers=False)
     return service.exit_code
