@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from foundation.aio import Promise, gather, spawn
 from foundation.errors import FsError, NoReply, NoSpace
 from metastore.records import Blob, Extent
@@ -35,6 +38,13 @@ SCATTERED_BYTES = 4 * MAX_BLOB_BYTES
 IDLE_SECONDS = 5.0
 
 
+class Laid(Struct, frozen=True):
+    """All writes of one overlay up to a sequence number."""
+
+    overlay: Overlay
+    seq: int
+
+
 class WriteBack:
     """Every overlay of this gateway: lays writes on them, seals them, flushes them."""
 
@@ -48,8 +58,8 @@ class WriteBack:
         self._sealed: Promise[None] = Promise()  # resolves at the next seal's end
         self._dirty: dict[InodeEntry, VolumeState] = {}
 
-    def lay(self, volume: VolumeState, entry: InodeEntry, offset: int, data: memoryview) -> int:
-        """Put *data* into the overlay and return its sequence number."""
+    def lay(self, volume: VolumeState, entry: InodeEntry, offset: int, data: memoryview) -> Laid:
+        """Put *data* into the overlay."""
         overlay = entry.overlay
         ctime = next_ctime(entry, self._clock.now_ns())
         if overlay is None:
@@ -58,7 +68,7 @@ class WriteBack:
         overlay.ctime = overlay.mtime = ctime
         overlay.touched = self._clock.boottime_seconds()
         entry.attr = None
-        return overlay.write(offset, data)
+        return Laid(overlay, overlay.write(offset, data))
 
     async def admit(self, size: int) -> None:
         """Wait while too many bytes are in memory; raise NoSpace when the nodes are full."""
@@ -120,19 +130,16 @@ class WriteBack:
 
     # ------------------------------------------------------------------ flushing
 
-    async def flush(self, volume: VolumeState, entry: InodeEntry, upto_seq: int, start: int, end: int) -> None:
-        """Make the writes at or before *upto_seq* that touch [start, end) part of the file, durably.
+    async def flush(self, volume: VolumeState, entry: InodeEntry, laid: Laid, start: int, end: int) -> None:
+        """Make those writes of *laid* that touch [start, end) part of the file, durably.
 
         Raise what a seal failed with; the data stays in memory then. What another flush, a truncation or a PUT took
         out meanwhile is no concern any more.
         """
-        overlay = entry.overlay
-        while overlay is not None and entry.overlay is overlay and not volume.dead:
-            pending = overlay.pending(start, end, upto_seq)
-            if not pending:
-                break
-            await self._start_seals(volume, entry, overlay, upto_seq)
-            seals = {run.seal for run in overlay.pending(start, end, upto_seq) if run.seal is not None}
+        overlay = laid.overlay
+        while entry.overlay is overlay and not volume.dead and overlay.pending(start, end, laid.seq):
+            await self._start_seals(volume, entry, overlay, laid.seq)
+            seals = {run.seal for run in overlay.pending(start, end, laid.seq) if run.seal is not None}
             for seal in seals:
                 await seal.done
                 if seal.error is not None:
@@ -148,8 +155,8 @@ class WriteBack:
         view.entry(entry.ino)
         image = entry.image
         draft = Draft(view.extents(entry, runs[0].offset, runs[-1].end))
-        for run in runs:
-            draft.replace(run.offset, run.end, [_extent(image, run)])
+        for extent in _extents(image, runs):
+            draft.replace(extent.offset, extent.offset + extent.length, [extent])
         edit = Edit(view, self._clock.now_ns())
         seals = {run.seal for run in runs if run.seal is not None}
         edit.redraw(entry, draft, [_blob_row(image.vol, seal) for seal in seals if not seal.recorded])
@@ -198,14 +205,27 @@ class WriteBack:
         """Flush one file; what cannot be written now stays in memory, and its client still has it."""
         try:
             if entry.overlay is not None:
-                await self.flush(volume, entry, entry.overlay.seq, 0, MAX_SIZE)
+                await self.flush(volume, entry, Laid(entry.overlay, entry.overlay.seq), 0, MAX_SIZE)
         except (FsError, NoReply):
             return
 
 
-def _extent(image: Inode, run: Run) -> Extent:
-    assert run.seal is not None
-    return Extent(image.vol, image.content, run.offset, run.length, run.seal.blob, run.seal_offset)
+def _extents(image: Inode, runs: list[Run]) -> list[Extent]:
+    """Return *runs*, which are sealed and in order, as extents; what adjoins in file and blob becomes one."""
+    extents: list[Extent] = []
+    for run in runs:
+        assert run.seal is not None
+        last = extents[-1] if extents else None
+        if (
+            last is not None
+            and last.blob == run.seal.blob
+            and last.offset + last.length == run.offset
+            and last.blob_offset + last.length == run.seal_offset
+        ):
+            extents[-1] = replace(last, length=last.length + run.length)
+        else:
+            extents.append(Extent(image.vol, image.content, run.offset, run.length, run.seal.blob, run.seal_offset))
+    return extents
 
 
 def _blob_row(vol: int, seal: Seal) -> Blob:

@@ -12,6 +12,7 @@ from namespace.authority import WRITE, authorize_io
 from namespace.edit import Planned
 from namespace.hall import Verbs
 from namespace.view import MAX_SIZE, View, is_directory
+from namespace.writeback import Laid
 from storage_engine.api import MAX_BLOB_BYTES
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ class WriteVerbs(Verbs):
         if offset + len(data) > MAX_SIZE:
             raise TooLarge("a file has at most 2^63 - 1 bytes")
         await self._writeback.admit(len(data))
-        seq, verifier = 0, b""
+        laid: Laid | None = None
+        verifier = b""
 
         def plan(view: View) -> Planned[tuple[InodeEntry, Before]]:
             entry, image = view.file(file)
@@ -37,18 +39,20 @@ class WriteVerbs(Verbs):
             before = Before(entry)
 
             def lay() -> None:
-                nonlocal seq, verifier
+                nonlocal laid, verifier
                 verifier = volume.verifier  # the one that holds for these bytes
-                seq = self._writeback.lay(volume, entry, offset, memoryview(data))
+                if data:
+                    laid = self._writeback.lay(volume, entry, offset, memoryview(data))
 
             return Planned(lambda: (entry, before), None, (lay,))
 
         entry, before = await self._engine.run(volume, plan, (file,))
-        if stability != Stability.UNSTABLE and data:
-            await self._writeback.flush(volume, entry, seq, offset, offset + len(data))
+        if stability != Stability.UNSTABLE:
             stability = Stability.FILE_SYNC
-        elif entry.overlay is not None and entry.overlay.unsealed >= MAX_BLOB_BYTES:
-            await self._writeback.seal_early(volume, entry, entry.overlay)
+            if laid is not None:
+                await self._writeback.flush(volume, entry, laid, offset, offset + len(data))
+        elif laid is not None and laid.overlay.unsealed >= MAX_BLOB_BYTES:
+            await self._writeback.seal_early(volume, entry, laid.overlay)
         if volume.dead:
             raise NoReply("the volume's incarnation ended")
         return Written(before.wcc(), len(data), stability, verifier)
@@ -67,7 +71,7 @@ class WriteVerbs(Verbs):
         verifier = volume.verifier  # before the wait: what is dropped meanwhile must show
         if entry.overlay is not None:
             end = offset + count if count else MAX_SIZE
-            await self._writeback.flush(volume, entry, entry.overlay.seq, offset, end)
+            await self._writeback.flush(volume, entry, Laid(entry.overlay, entry.overlay.seq), offset, end)
         await self._engine.run(volume, lambda view: _seen(view, file), (file,))
         return Written(before.wcc(), count, Stability.FILE_SYNC, verifier)
 
