@@ -41,6 +41,8 @@ class Engine:
         self.metastore = metastore
         self.clock = clock
         self.loader = Loader(metastore)
+        #: Called with (volume, error) when an installation failed; `Volumes` takes the volume anew.
+        self.crashed: Callable[[int, BaseException], object] = lambda _vol, _error: None
 
     async def run(
         self, volume: VolumeState, plan: Callable[[View], Planned[T]], subjects: tuple[FileId, ...] = ()
@@ -53,10 +55,7 @@ class Engine:
         view = View(volume, stamp)
         try:
             planned = await self._plan(volume, view, plan)
-            batch = view.batch if planned.change is None else self._install(volume, planned)
-            for effect in planned.effects:
-                effect()
-            result = planned.answer()
+            batch, result = self._finish(volume, view, planned)
         except FsError as error:
             if error.seen is None:
                 error.seen = tuple(_seen(view, subject) for subject in subjects)
@@ -81,6 +80,24 @@ class Engine:
                 raise Unavailable("the database is behind")
             return planned
         raise RuntimeError("a plan never had enough")
+
+    def _finish(self, volume: VolumeState, view: View, planned: Planned[T]) -> tuple[int, T]:
+        """Install what was planned and return the batch to wait for, and the answer.
+
+        This cannot fail. If it does all the same, memory no longer shows what was committed: the volume is crashed.
+        """
+        try:
+            batch = view.batch if planned.change is None else self._install(volume, planned)
+            for effect in planned.effects:
+                effect()
+            return batch, planned.answer()
+        except NoReply:
+            raise
+        except Exception as error:
+            if planned.change is None and not planned.effects:
+                raise  # nothing was touched
+            self.crashed(volume.vol, error)
+            raise
 
     def _install(self, volume: VolumeState, planned: Planned[Any]) -> int:
         """Queue the change and make its rows what memory shows; return its batch. Nothing here waits."""
