@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from foundation.aio import within
 from foundation.errors import FsError, NoReply, Unavailable
 from metastore.records import Edge, Extent, Inode, ObjectMeta
 from namespace.attributes import attr_of
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Changes that are not durable yet may take this much memory; above it mutating requests are refused.
+#: Changes that are not durable yet may take this much memory; above it mutating requests wait, then are refused.
 PENDING_LIMIT_BYTES = 64 << 20
+PAUSE_SECONDS = 10.0
 #: A plan that still misses something after so many loads is a bug, not a cold cache.
 MAX_LOADS = 64
 
@@ -56,6 +58,8 @@ class Engine:
         try:
             planned = await self._plan(volume, view, plan)
             batch, result = self._finish(volume, view, planned)
+        except Unavailable:
+            raise  # it says nothing of what was consulted, and must not wait for a database that stalls
         except FsError as error:
             if error.seen is None:
                 error.seen = tuple(_seen(view, subject) for subject in subjects)
@@ -77,9 +81,16 @@ class Engine:
                 await self.loader.load(volume, missing.need)
                 continue
             if planned.change is not None and self.metastore.pending_bytes > PENDING_LIMIT_BYTES:
-                raise Unavailable("the database is behind")
+                await self._pause(volume)
+                continue
             return planned
         raise RuntimeError("a plan never had enough")
+
+    async def _pause(self, volume: VolumeState) -> None:
+        """Wait until the database has caught up; raise Unavailable if it does not in time."""
+        caught_up = self.metastore.wait(volume.vol, volume.last_batch)
+        if not await within(self.clock, PAUSE_SECONDS, caught_up):
+            raise Unavailable("the database is behind")
 
     def _finish(self, volume: VolumeState, view: View, planned: Planned[T]) -> tuple[int, T]:
         """Install what was planned and return the batch to wait for, and the answer.
