@@ -10,8 +10,6 @@ import secrets
 import string
 from typing import TYPE_CHECKING, Any
 
-from metastore.migrate import upgrade
-
 from appliance.choices import new_config, new_installation
 from appliance.claim import SetupRefused, claim, release, remove_leftovers
 from appliance.components import running
@@ -23,6 +21,7 @@ from appliance.node import node_identity
 from appliance.postgres.identity import choose_identity
 from appliance.postgres.places import choose_places
 from appliance.postgres.server import PostgresServer
+from metastore.migrate import upgrade
 from metastore.records import ROOT_INO, AccessKey, Account, Export, Node, RingRow
 from namespace.service import GatefoldNamespace
 from storage_engine.node import format_disk

@@ -200,14 +200,11 @@ class Edit:
 
     def planned(self, answer: Callable[[], T]) -> Planned[T]:
         """Return the finished change; *answer* is called when it is installed."""
-        rows = list(self._rows)
-        placed = {row.key for row in rows if type(row) is Edge}
+        placed = {row.key for row in self._rows if type(row) is Edge}
         drops = [drop for drop in self._drops if drop[0] is not Edge or drop[1] not in placed]
-        for ino, image in self._images.items():
-            if image is None:
-                drops.append((Inode, (ino,)))
-            else:
-                rows.append(image)
+        drops += [(Inode, (ino,)) for ino, image in self._images.items() if image is None]
+        # Inodes first: what else is installed may belong to one that is new.
+        rows = [*(image for image in self._images.values() if image is not None), *self._rows]
         refs = tuple((blob, delta) for blob, delta in self._refs.items() if delta)
         change = Change(self._vol, tuple(rows), tuple(drops), (), refs)
         return Planned(answer, change, tuple(self._effects))

@@ -191,8 +191,11 @@ class WriteBack:
         """Start a flush of every file whose UNSTABLE data nobody touched for a while."""
         now = self._clock.boottime_seconds()
         for entry, volume in list(self._dirty.items()):
-            if entry.overlay is None or volume.dead:
+            if entry.overlay is None:
                 self._dirty.pop(entry, None)
+            elif volume.dead:
+                entry.overlay.discard()  # the incarnation is over, and its verifier with it
+                self._forget(entry)
             elif now - entry.overlay.touched >= IDLE_SECONDS:
                 entry.overlay.touched = now
                 spawn("idle flush", self._flush_all(volume, entry))

@@ -59,9 +59,15 @@ class MemoryHall:
 
     def put(self, key: bytes, body: bytes, caller: Caller = ROOT, conditions: Conditions | None = None) -> Any:
         """PUT an object and return its info."""
-        session = run(self.ns.begin_put(caller, "bucket", PutRequest(key, {}, {}, conditions or Conditions())))
+        session = run(
+            self.ns.begin_put(
+                caller,
+                "bucket",
+                PutRequest(key, {}, {"n": str(len(body))} if len(body) % 2 else {}, conditions or Conditions()),
+            )
+        )
         run(session.write(body))
-        return run(session.finish(b"etag%d" % len(body), {}))
+        return run(session.finish(b"etag%d" % len(body), {"crc32": "AAAA"} if len(body) % 3 else {}))
 
     def get(self, key: bytes, caller: Caller = ROOT) -> bytes:
         """GET an object's bytes."""

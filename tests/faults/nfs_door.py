@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from nfs_client import NfsClient, NfsStatus
+
 from protocols.nfs.codec.nfs3_types import nfsstat3, stable_how
 
 if TYPE_CHECKING:
