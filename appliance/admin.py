@@ -78,6 +78,7 @@ class AdminServer:
         self._directory = os.open(self._run_path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         (self._run_path / _SOCKET).unlink(missing_ok=True)
         factory = Factory.forProtocol(lambda: _Asked(self._answers))
+        factory.noisy = False
         self._port = self._reactor.listenUNIX(_address(self._directory), factory, mode=0o600)
 
     async def stop(self) -> None:

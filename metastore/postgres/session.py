@@ -7,6 +7,7 @@ thread and no asyncio: libpq is asked to move bytes when the reactor says that t
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -77,7 +78,8 @@ class Session:
         self.lost: Promise[None] = Promise()
         connection.nonblocking = 1
         connection.enter_pipeline_mode()
-        self._descriptor = connection.socket
+        # A descriptor of our own: libpq closes its one when the server breaks off, before the reactor can let go of it.
+        self._descriptor = os.dup(connection.socket)
         reactor.addReader(self)
 
     @property
@@ -147,6 +149,7 @@ class Session:
         self._error = ConnectionLost(why)
         self._reactor.removeReader(self)
         self._reactor.removeWriter(self)
+        os.close(self._descriptor)
         self._connection.finish()
         requests, self._requests = self._requests, deque()
         for request in requests:
