@@ -7,6 +7,7 @@ thread and no asyncio: libpq is asked to move bytes when the reactor says that t
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -77,7 +78,9 @@ class Session:
         self.lost: Promise[None] = Promise()
         connection.nonblocking = 1
         connection.enter_pipeline_mode()
-        self._descriptor = connection.socket
+        # A descriptor of our own for the same socket: libpq closes its one when it finds the connection broken, and
+        # the reactor must still be able to let go of it, by a number that nobody else has got meanwhile.
+        self._descriptor = os.dup(connection.socket)
         reactor.addReader(self)
 
     @property
@@ -148,6 +151,7 @@ class Session:
         self._reactor.removeReader(self)
         self._reactor.removeWriter(self)
         self._connection.finish()
+        os.close(self._descriptor)
         requests, self._requests = self._requests, deque()
         for request in requests:
             request.answer.fail(ConnectionLost(why))
