@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 
-from foundation.aio import Promise, start
+from foundation.aio import Promise, deliver
 from foundation.stream import DirectWriter, tune_socket
 from protocols.nfs.codec.record import RecordError, RecordReader, record_mark
 from protocols.nfs.codec.xdr import Buffer, XdrError, gather
@@ -182,7 +182,7 @@ class RpcConnection(Protocol):
         self._calls += 1
         self._bytes += cost
         self._budget.take(cost)
-        start(self._dispatcher.run(call)).addCallback(self._ended, cost)
+        deliver(self._dispatcher.run(call), self._ended, cost)
 
     def _ended(self, reply: list[Buffer] | None, cost: int) -> None:
         """Send *reply*, or close the connection where there must be none (DESIGN 8, D4)."""

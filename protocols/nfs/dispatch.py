@@ -77,8 +77,11 @@ class Program(Protocol):
     version: int
     procedures: Mapping[int, Procedure]
 
-    async def answer(self, call: Call) -> list[Buffer]:
-        """Run *call* and return its packed results, errors of the program's own kind included; raise NoReply."""
+    async def answer(self, call: Call, out: list[Buffer]) -> None:
+        """Run *call* and append its packed results, errors of the program's own kind included, to *out*.
+
+        Raises NoReply. Anything else that it raises is answered SYSTEM_ERR.
+        """
 
 
 class Dispatcher:
@@ -135,12 +138,12 @@ class Dispatcher:
 
     async def run(self, call: Call) -> list[Buffer] | None:
         """Run *call*; return its reply message in buffers, or None where nothing may be answered."""
+        out: list[Buffer] = [rpc.success(call.xid)]
         try:
-            results = await call.program.answer(call)
+            await call.program.answer(call, out)
         except NoReply:
             return None
         except Exception:  # noqa: BLE001 - whatever went wrong, the client must hear of it
             log.failure("program {prog}, procedure {proc} failed", prog=call.program.number, proc=call.number)
             return [rpc.failed(call.xid, rpc.accept_stat.SYSTEM_ERR)]
-        results[0:0] = (rpc.success(call.xid),)
-        return results
+        return out

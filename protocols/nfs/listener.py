@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.protocol import DatagramProtocol, Factory
 from twisted.logger import Logger
 
-from foundation.aio import start
+from foundation.aio import deliver
 from protocols.nfs.codec.xdr import Buffer, XdrError
 from protocols.nfs.connection import RpcConnection
 from protocols.nfs.dispatch import Call, Dispatcher, Peer
@@ -100,7 +100,7 @@ class RpcDatagrams(DatagramProtocol):
             self._send([call], addr)
         elif self._calls < self._limits.datagrams:
             self._calls += 1
-            start(self._dispatcher.run(call)).addCallback(self._ended, addr)
+            deliver(self._dispatcher.run(call), self._ended, addr)
 
     def _ended(self, reply: list[Buffer] | None, addr: Any) -> None:
         self._calls -= 1

@@ -149,10 +149,12 @@ class Mount:
             file = looked.file.file
         return self._handles.encode(file, export.id)
 
-    async def answer(self, call: Call) -> list[Buffer]:
-        """Run *call* and return its packed result; raise NoReply."""
+    async def answer(self, call: Call, out: list[Buffer]) -> None:
+        """Run *call* and append its packed result to *out*; raise NoReply."""
+        head = len(out)
         with_status = call.procedure.resfail is not None
-        out: list[Buffer] = [_OK] if with_status else []
+        if with_status:
+            out.append(_OK)
         try:
             result = await call.procedure.function(self, call, call.args)
             result.pack(out)
@@ -161,9 +163,8 @@ class Mount:
         except Exception as error:
             if not with_status:
                 raise
-            out = []
+            del out[head:]
             wire.status_only(_status_of(call, error)).pack(out)
-        return out
 
 
 def _status_of(call: Call, error: Exception) -> wire.mountstat3:

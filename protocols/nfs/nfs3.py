@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from namespace.api import Caller, FileId, FileVerbs
+    from namespace.api import Attr, Caller, FileId, FileVerbs
     from protocols.nfs.exports import Export, Exports
     from protocols.nfs.handles import HandleCodec
 
@@ -115,26 +115,27 @@ class Nfs3:
         """Return the handle of *file* as *export* hands it out."""
         return self._handles.encode(file, export.id)
 
-    async def answer(self, call: Call) -> list[Buffer]:
-        """Run *call* and return its status and result; raise NoReply."""
-        out: list[Buffer] = [] if call.procedure.resfail is None else [_OK]
+    async def answer(self, call: Call, out: list[Buffer]) -> None:
+        """Run *call* and append its status and result to *out*; raise NoReply."""
+        head = len(out)
+        if call.procedure.resfail is not None:
+            out.append(_OK)
         try:
             result = await call.procedure.function(self, call, call.args)
             result.pack(out)
         except (FsError, Nfs3Refusal) as error:
-            return _failure(call, status_of(call.number, error), error.seen)
+            _fail(call, status_of(call.number, error), error.seen, out, head)
         except NoReply:
             raise
         except Exception:  # noqa: BLE001 - a bug must not leave the client waiting
             log.failure("NFS procedure {proc} from {host} failed", proc=call.number, host=call.peer.host)
-            return _failure(call, nfsstat3.NFS3ERR_SERVERFAULT, None)
-        return out
+            _fail(call, nfsstat3.NFS3ERR_SERVERFAULT, None, out, head)
 
 
-def _failure(call: Call, status: nfsstat3, seen: Any) -> list[Buffer]:
+def _fail(call: Call, status: nfsstat3, seen: tuple[Attr | None, ...] | None, out: list[Buffer], head: int) -> None:
+    """Replace what follows the first *head* buffers of *out* by a failure."""
+    del out[head:]
     kind: type[XdrStruct] | None = call.procedure.resfail
-    out: list[Buffer] = []
     if kind is not None:
         UINT32.pack(status, out)
         failure_of(kind, seen, call.export).pack(out)
-    return out

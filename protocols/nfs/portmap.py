@@ -67,11 +67,9 @@ class Portmap:
         self._served = {_key(mapping): mapping for mapping in served}
         self._added: dict[tuple[int, int, int], wire.mapping] = {}
 
-    async def answer(self, call: Call) -> list[Buffer]:
-        """Run *call* and return its packed result."""
-        out: list[Buffer] = []
+    async def answer(self, call: Call, out: list[Buffer]) -> None:
+        """Run *call* and append its packed result to *out*."""
         (await call.procedure.function(self, call, call.args)).pack(out)
-        return out
 
     def port(self, wanted: wire.mapping) -> int:
         """Return the port of the wanted program and version, or 0."""

@@ -111,11 +111,11 @@ class Log:
     async def _write_batch(self, segment: SegmentFile) -> None:
         fd = self._folder.hold(segment)
         batch, buffers = self._take(segment)
-        start = batch[0].position
+        start, stop = batch[0].position, segment.tail
         tombstones = any(each.record.kind == Kind.TOMBSTONES for each in batch)
 
         def write() -> None:
-            self._folder.disk.write(fd, buffers, start)
+            self._folder.write_batch(segment, fd, buffers, start, stop)
             _AFTER_APPEND()
             self._folder.disk.sync(fd)
             _AFTER_SYNC()

@@ -123,7 +123,7 @@ def test_conditions_decide_reads_and_writes(s3: Any, new_bucket: str):
 
 
 def test_a_listing_is_in_byte_order_and_pages_without_loss(s3: Any, new_bucket: str):
-    keys = ["a", "a!", "a-b", "a/", "a/b", "a/b/c", "a0", "aa", "b/ü", "b/日本", "z/" + "x" * 200, "~"]
+    keys = ["a!", "a-b", "a/", "a/b.txt", "a/b/c", "a0", "aa", "b/ü", "b/日本", "z/" + "x" * 200, "~"]
     for key in keys:
         s3.put_object(Bucket=new_bucket, Key=key, Body=key.encode() if not key.endswith("/") else b"")
     expected = sorted(keys, key=str.encode)
@@ -133,14 +133,22 @@ def test_a_listing_is_in_byte_order_and_pages_without_loss(s3: Any, new_bucket: 
         pages = s3.get_paginator("list_objects").paginate(Bucket=new_bucket, PaginationConfig={"PageSize": size})
         assert [each["Key"] for page in pages for each in page.get("Contents", [])] == expected
     page = s3.list_objects_v2(Bucket=new_bucket, Delimiter="/")
-    assert [each["Key"] for each in page["Contents"]] == ["a", "a!", "a-b", "a0", "aa", "~"]
+    assert [each["Key"] for each in page["Contents"]] == ["a!", "a-b", "a0", "aa", "~"]
     assert [each["Prefix"] for each in page["CommonPrefixes"]] == ["a/", "b/", "z/"]
     page = s3.list_objects_v2(Bucket=new_bucket, Prefix="a/", Delimiter="/")
-    assert [each["Key"] for each in page["Contents"]] == ["a/", "a/b"]
+    assert [each["Key"] for each in page["Contents"]] == ["a/", "a/b.txt"]
     assert [each["Prefix"] for each in page["CommonPrefixes"]] == ["a/b/"]
     page = s3.list_objects_v2(Bucket=new_bucket, StartAfter="a0", MaxKeys=2)
     assert [each["Key"] for each in page["Contents"]] == ["aa", "b/ü"]
     assert page["IsTruncated"]
+
+
+def test_a_key_beside_a_folder_of_its_name_is_refused(s3: Any, new_bucket: str):
+    s3.put_object(Bucket=new_bucket, Key="x/y", Body=b"below")
+    with pytest.raises(ClientError) as error:
+        s3.put_object(Bucket=new_bucket, Key="x", Body=b"beside")
+    assert code(error)[1] == 409, "until such an object has an alias on the mount"
+    assert read(s3, new_bucket, "x/y") == b"below"
 
 
 def test_presigned_urls_work_without_credentials_and_are_bound_to_their_key(s3: Any, new_bucket: str):

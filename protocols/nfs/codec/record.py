@@ -47,6 +47,18 @@ class RecordReader:
 
     def next_record(self) -> bytes | None:
         """Return the next whole record, or None until more is fed; raise RecordError."""
+        if not self._fragments and not self._header:
+            # Nearly always a small record lies whole in what was fed.
+            data, start = self._data, self._at + _MARK.size
+            if start <= len(data):
+                mark: int = _MARK.unpack_from(data, self._at)[0]
+                stop = start + mark - LAST_FRAGMENT
+                if start <= stop <= len(data) and stop - start <= self._longest:
+                    self._at = stop
+                    return data[start:stop]
+        return self._next_in_pieces()
+
+    def _next_in_pieces(self) -> bytes | None:
         while True:
             if not self._left and not self._header_read():
                 return None

@@ -45,7 +45,7 @@ class Node:
         self.attr = attr
         self.parent = parent or self
         self.children: dict[bytes, tuple[int, Node]] = {}
-        self.data = bytearray()
+        self.data: Any = b""
         self.target = b""
         self.verf: bytes | None = None
 
@@ -127,8 +127,7 @@ class FakeNamespace:
         }
         if "size" in changes:
             size = changes["size"]
-            node.data[size:] = b""
-            node.data.extend(bytes(size - len(node.data)))
+            node.data = bytes(node.data[:size]).ljust(size, b"\0")
         return changes
 
     async def lookup(self, caller: Caller, directory: FileId, name: bytes) -> Looked:
@@ -158,14 +157,18 @@ class FakeNamespace:
         node = await self._enter(caller, file)
         if node.attr.type != FileType.REGULAR:
             self._refuse(errors.IsDirectory(), node)
-        data = memoryview(bytes(node.data))[offset : offset + count]
+        data = memoryview(node.data)[offset : offset + count]
         return ReadResult(node.attr, (data,), len(data), offset + count >= len(node.data))
 
     async def write(self, caller: Caller, file: FileId, offset: int, data: Any, stability: Stability) -> Written:
         node = await self._enter(caller, file)
         self._writable(caller, node)
-        node.data.extend(bytes(max(0, offset - len(node.data))))
-        node.data[offset : offset + len(data)] = data
+        old = node.data
+        if offset == 0 and len(data) >= len(old):
+            node.data = data  # kept as it came, as a real one would
+        else:
+            head = bytes(old[:offset]).ljust(offset, b"\0")
+            node.data = b"".join((head, data, old[offset + len(data) :]))
         return Written(self._touch(node, size=len(node.data)), len(data), stability, VERIFIER)
 
     async def commit(self, caller: Caller, file: FileId, offset: int, count: int) -> Written:
