@@ -6,6 +6,7 @@ it) and `migrated_dsn` (a new database with the schema). Other programs use `mak
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import os
 import pwd
@@ -14,6 +15,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 
 import psycopg
@@ -154,12 +156,18 @@ def remove_server(server: PostgresServer) -> None:
     shutil.rmtree(server.folder)
 
 
+@cache
+def shared_server() -> PostgresServer:
+    """Return the one cluster of this process, made at the first call and removed when the process ends."""
+    server = make_server()
+    atexit.register(remove_server, server)
+    return server
+
+
 @pytest.fixture(scope="session")
 def postgres():
-    """Return the session's cluster."""
-    server = make_server()
-    yield server
-    remove_server(server)
+    """Return the session's cluster: the same in every module that imports this fixture."""
+    return shared_server()
 
 
 @pytest.fixture
