@@ -32,11 +32,15 @@ Answers: TypeAlias = "Mapping[str, Callable[[], Awaitable[dict[str, Any]]]]"
 
 
 class NotRunning(Exception):
-    """No gateway of this home answers."""
+    """No gateway of this home runs."""
+
+
+class NotAnswering(NotRunning):
+    """A gateway of this home runs, and gives no answer."""
 
 
 def ask(home: Home, question: str) -> dict[str, Any]:
-    """Put *question* to the running gateway and return its answer; raise NotRunning."""
+    """Put *question* to the running gateway and return its answer; raise NotRunning or NotAnswering."""
     try:
         directory = os.open(home.run_path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
@@ -48,17 +52,19 @@ def ask(home: Home, question: str) -> dict[str, Any]:
             connection.sendall(question.encode() + b"\n")
             with connection.makefile("rb") as stream:
                 line = stream.readline(_MAX_ANSWER_BYTES)
-    except OSError as error:
+    except (ConnectionRefusedError, FileNotFoundError) as error:
         raise NotRunning(str(error)) from error
+    except OSError as error:
+        raise NotAnswering(str(error)) from error
     finally:
         os.close(directory)
     try:
         answer = json.loads(line)
     except ValueError:
-        raise NotRunning("the gateway ended while it answered") from None
+        raise NotAnswering("the gateway ended while it answered") from None
     assert isinstance(answer, dict)
     if "error" in answer:
-        raise NotRunning(f"the gateway could not answer: {answer['error']}")
+        raise NotAnswering(f"the gateway could not answer: {answer['error']}")
     return answer
 
 

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from metastore.postgres import ConnectionLost, PgMetaStore, Unfit
-from storage_engine.cluster import ClusterBodyStore, NodeAddress
-
 from appliance.admin import AdminServer
 from appliance.config import ConfigError
 from appliance.home import CLUSTER, DATABASE, HANDLE, DatabaseUnusable
@@ -17,10 +14,12 @@ from appliance.identities import read_credentials, read_exports
 from appliance.postgres.server import PostgresServer
 from appliance.status import greeting_facts, live_facts
 from foundation.aio import gather
+from metastore.postgres import ConnectionLost, PgMetaStore, Unfit
 from namespace.service import GatefoldNamespace
 from protocols.nfs.server import NfsServer
 from protocols.s3.server import S3Server
 from storage_engine.api import Placement
+from storage_engine.cluster import ClusterBodyStore, NodeAddress
 from storage_engine.ring import Ring
 
 if TYPE_CHECKING:

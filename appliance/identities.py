@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from namespace.api import Caller
 from protocols.nfs.exports import Export as NfsExport
 from protocols.nfs.exports import Exports
 from protocols.s3.auth.credential import Credential
 
-from namespace.api import Caller
-
 if TYPE_CHECKING:
-    from protocols.s3.auth.credential import Credentials
-
     from metastore.api import Directory
     from metastore.records import Account
+    from protocols.s3.auth.credential import Credentials
 
 
 def caller_of(account: Account) -> Caller:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from twisted.logger import LogEvent
 
 _NAME_WIDTH = 8
-_CHATTER = ("log_legacy", "-")
+_CHATTER = ("twisted.", "log_legacy")
 
 
 class LineLog:
@@ -45,7 +45,7 @@ def line_observer(event: LogEvent) -> None:
     """Write an event to standard error as one line; a traceback follows on its own lines."""
     level = event.get("log_level", LogLevel.info)
     # Twisted tells of every port that it opens and closes; our own lines say what matters of it.
-    if level is LogLevel.debug or (level is LogLevel.info and event.get("log_namespace") in _CHATTER):
+    if level is LogLevel.debug or (level is LogLevel.info and event["log_namespace"].startswith(_CHATTER)):
         return
     mark = "" if level is LogLevel.info else f"{level.name}: "
     text = formatEvent(event)

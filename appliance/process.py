@@ -115,11 +115,12 @@ class Child:
         self._output.read_now()
         self._ready_watch.read_now()
         self._exit_watch.close()
+        # First: whoever wakes up by the failure below may want to stop what has ended.
+        self.exited.resolve(status)
         if not self.ready.done:
             said = "".join(f"\n  {line}" for line in self._lines.last)
             reason = f"{self.program.name} {describe_exit(status)} before it was ready{said}"
             self.ready.fail(ChildFailed(reason))
-        self.exited.resolve(status)
 
 
 def describe_exit(status: int) -> str:

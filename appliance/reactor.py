@@ -18,8 +18,8 @@ T = TypeVar("T")
 def run(main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
     """Run `main(reactor)` until it ends, and return its result or raise its error.
 
-    SIGTERM and SIGINT cancel it (it sees CancelledError and can clean up), unless it takes them by `on_stop_signal`.
-    The reactor of a process runs once.
+    SIGTERM, SIGINT and SIGHUP cancel it (it sees CancelledError and can clean up), unless it takes them by
+    `on_stop_signal`. The reactor of a process runs once.
     """
     from twisted.internet import reactor as _reactor  # noqa: PLC0415 - importing it installs it
 
@@ -42,13 +42,14 @@ def run(main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
 
 
 def on_stop_signal(reactor: Any, call: Callable[[], object]) -> None:
-    """Call *call* in the reactor's turn whenever SIGTERM or SIGINT arrives."""
+    """Call *call* in the reactor's turn whenever SIGTERM, SIGINT or SIGHUP arrives."""
 
     def handle(_number: int, _frame: object) -> None:
         reactor.callFromThread(call)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, handle)
 
 
 def _default_stop(reactor: Any, cancel: Callable[[], object]) -> None:

@@ -10,19 +10,18 @@ import secrets
 import string
 from typing import TYPE_CHECKING, Any
 
-from metastore.migrate import upgrade
-
 from appliance.choices import new_config, new_installation
 from appliance.claim import SetupRefused, claim, release, remove_leftovers
 from appliance.components import running
 from appliance.compose import body_store, database_dsn, open_metastore
 from appliance.config import Config, DatabaseConfig, NodeConfig, render
-from appliance.home import DATABASE, Home, write_durably
+from appliance.home import DATABASE, DatabaseUnusable, Home, write_durably
 from appliance.identities import caller_of
 from appliance.node import node_identity
 from appliance.postgres.identity import choose_identity
 from appliance.postgres.places import choose_places
 from appliance.postgres.server import PostgresServer
+from metastore.migrate import upgrade
 from metastore.records import ROOT_INO, AccessKey, Account, Export, Node, RingRow
 from namespace.service import GatefoldNamespace
 from storage_engine.node import format_disk
@@ -80,7 +79,10 @@ async def _found(
     reactor: Any, clock: Clock, home: Home, config: Config, choices: Choices, say: Callable[[str], object]
 ) -> None:
     """Make everything that lies in the database, and format the nodes."""
-    upgrade(database_dsn(reactor, clock, home, config))
+    try:
+        upgrade(database_dsn(reactor, clock, home, config))
+    except Exception as error:  # whatever its drivers call it, the database is not usable
+        raise DatabaseUnusable(f"the database cannot be prepared: {error}") from error
     async with open_metastore(reactor, clock, home, config, "setup") as metastore:
         if await metastore.ring() is not None:
             raise SetupRefused("this database holds an installation already; give each its own")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from appliance.admin import NotRunning, ask
+from appliance.admin import NotAnswering, NotRunning, ask
 from appliance.greeting import host_of, s3_endpoint
 from foundation import __version__
 
@@ -18,12 +18,17 @@ if TYPE_CHECKING:
 
 
 def status(home: Home) -> dict[str, Any]:
-    """Return the facts: `state` is "running" or "stopped"; without a gateway the lists it would fill are empty."""
+    """Return the facts; `state` is "running", "stopped" or "not answering".
+
+    Without an answer of the gateway the lists that it would fill are empty.
+    """
     config = home.config()
     facts = _configured(config)
     try:
         facts.update(ask(home, "status"))
         facts["state"] = "running"
+    except NotAnswering:
+        facts["state"] = "not answering"
     except NotRunning:
         facts["state"] = "stopped"
     return facts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from appliance.check import Report, check
@@ -89,13 +89,11 @@ async def _room_processes(
 ) -> AsyncIterator[None]:
     """Make sure that database and nodes run while the block does: `serve` runs them, or this does."""
     async with AsyncExitStack() as stack:
-        try:
+        with suppress(HomeBusy):  # `serve` has it: use what it runs
             stack.enter_context(home.lock("lock", "a command that looks inside"))
-        except HomeBusy:
-            yield  # `serve` has it: use what it runs
-            return
-        groups = rooms(reactor, clock, home, config)
-        if only_database:
-            groups = groups[:1] if config.database.managed else []
-        await stack.enter_async_context(running(groups, lambda _name, _line: None))  # a failure quotes its lines
+            groups = rooms(reactor, clock, home, config)
+            if only_database:
+                groups = groups[:1] if config.database.managed else []
+            # What they print matters only if one fails, and then the failure quotes it.
+            await stack.enter_async_context(running(groups, lambda _name, _line: None))
         yield

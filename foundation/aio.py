@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Iterable
-
-    from twisted.python.failure import Failure
 
     from foundation.clock import Clock
 
@@ -113,6 +112,9 @@ def _resumed(work: Coroutine[Any, Any, T], waited: Any) -> Generator[Any, Any, T
     while True:
         try:
             value = yield waited
+        except GeneratorExit:
+            work.close()
+            raise
         except BaseException as error:  # noqa: BLE001 - handed on to the coroutine, whatever it is
             step: Callable[[Any], Any] = work.throw
             given = error
@@ -163,3 +165,23 @@ async def pause(clock: Clock, seconds: float) -> None:
     over: Promise[None] = Promise()
     clock.call_later(seconds, lambda: over.resolve(None))
     await over
+
+
+async def within(clock: Clock, seconds: float, work: Coroutine[Any, Any, Any]) -> bool:
+    """Tell whether *work* ended within *seconds* of *clock*, raising what it raised; later it goes on unheeded."""
+    first: Promise[bool] = Promise()
+
+    def settle(outcome: object) -> None:
+        if first.done:
+            return
+        if isinstance(outcome, Failure):
+            first.fail(_error_of(outcome))
+        else:
+            first.resolve(outcome is not timer)
+
+    timer = clock.call_later(seconds, lambda: settle(timer))
+    Deferred.fromCoroutine(work).addBoth(settle)
+    try:
+        return await first
+    finally:
+        timer.cancel()

@@ -13,13 +13,17 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from twisted.logger import Logger
+
 from foundation.aio import Promise
 from foundation.errors import NoReply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from metastore.records import Change
+
+_log = Logger()
 
 #: A batch takes no further Change once it has this many rows: it bounds the time of one transaction, and with it the
 #: wait of everything queued behind.
@@ -148,33 +152,43 @@ class Ledger:
 
     def settle(self, batch: Batch) -> None:
         """Record that *batch* is durable, and wake who waits for it."""
-        self.durable = batch.number
-        self.pending_bytes -= batch.size_bytes
-        # Taken out before they fire: a woken coroutine runs at once and may commit and wait again.
-        for promise in self._waiters.pop(batch.number, {}).values():
+        for promise in self._close(batch):
             promise.resolve(None)
 
     def refuse(self, batch: Batch, error: BaseException) -> None:
         """Crash the volumes of *batch* that are still served as they were when it was gathered."""
         crashed = [vol for vol, epoch in batch.epochs.items() if self.epochs.get(vol) == epoch]
-        # First all the books, then the waiters, then `refused`: each of those may take the volume again at once.
-        failing = [promise for vol in crashed for promise in self._crash(vol)]
-        self._tell(failing, crashed, error, lambda: self.settle(batch))
+        lost = [promise for vol in crashed for promise in self._crash(vol)]
+        kept = self._close(batch)
+        self._tell(crashed, lost, error)
+        for promise in kept:
+            promise.resolve(None)
 
     def crash_all(self, error: BaseException) -> None:
         """Crash every volume that is served."""
         crashed = list(self.epochs)
-        failing = [promise for vol in crashed for promise in self._crash(vol)]
-        self._tell(failing, crashed, error, lambda: None)
+        lost = [promise for vol in crashed for promise in self._crash(vol)]
+        self._tell(crashed, lost, error)
 
-    def _tell(
-        self, failing: Iterable[Promise[None]], crashed: list[int], error: BaseException, settle: Callable[[], None]
-    ) -> None:
-        settle()
-        for promise in failing:
-            promise.fail(NoReply(f"batch refused: {error}"))
+    def _close(self, batch: Batch) -> list[Promise[None]]:
+        """Note that *batch* is settled; return the promises that are kept now.
+
+        They are taken out of the books before any of them is fired: a woken coroutine runs at once and may commit
+        and wait again.
+        """
+        self.durable = batch.number
+        self.pending_bytes -= batch.size_bytes
+        return list(self._waiters.pop(batch.number, {}).values())
+
+    def _tell(self, crashed: list[int], lost: list[Promise[None]], error: BaseException) -> None:
+        """Call `refused`, so that memory is dropped before anyone whose reply is lost runs again."""
         for vol in crashed:
-            self.refused(vol, error)
+            try:
+                self.refused(vol, error)
+            except Exception:  # noqa: BLE001 - the other volumes, and those who wait, must hear of it all the same
+                _log.failure("could not tell that volume {vol} crashed", vol=vol)
+        for promise in lost:
+            promise.fail(NoReply(f"batch refused: {error}"))
 
     def _crash(self, vol: int) -> list[Promise[None]]:
         """Stop serving *vol*, drop what it has queued, and return the promises that will not be kept."""

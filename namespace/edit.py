@@ -203,9 +203,8 @@ class Edit:
         placed = {row.key for row in self._rows if type(row) is Edge}
         drops = [drop for drop in self._drops if drop[0] is not Edge or drop[1] not in placed]
         drops += [(Inode, (ino,)) for ino, image in self._images.items() if image is None]
-        # Inodes come first: what a further row says of a new file is kept with its inode in memory.
-        rows: list[Row] = [image for image in self._images.values() if image is not None]
-        rows += self._rows
+        # Inodes first: what else is installed may belong to one that is new.
+        rows = [*(image for image in self._images.values() if image is not None), *self._rows]
         refs = tuple((blob, delta) for blob, delta in self._refs.items() if delta)
         change = Change(self._vol, tuple(rows), tuple(drops), (), refs)
         return Planned(answer, change, tuple(self._effects))

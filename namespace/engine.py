@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from foundation.aio import within
+from foundation.crash import crash_point
 from foundation.errors import FsError, NoReply, Unavailable
 from metastore.records import Edge, Extent, Inode, ObjectMeta
 from namespace.attributes import attr_of
@@ -26,9 +28,12 @@ if TYPE_CHECKING:
     from namespace.volume import VolumeState
 
 T = TypeVar("T")
+_after_install = crash_point("engine.after_install")
+_before_answer = crash_point("engine.before_answer")
 
-#: Changes that are not durable yet may take this much memory; above it mutating requests are refused.
+#: Changes that are not durable yet may take this much memory; above it mutating requests wait, then are refused.
 PENDING_LIMIT_BYTES = 64 << 20
+PAUSE_SECONDS = 10.0
 #: A plan that still misses something after so many loads is a bug, not a cold cache.
 MAX_LOADS = 64
 
@@ -41,6 +46,8 @@ class Engine:
         self.metastore = metastore
         self.clock = clock
         self.loader = Loader(metastore)
+        #: Called with (volume, error) when an installation failed; `Volumes` takes the volume anew.
+        self.crashed: Callable[[int, BaseException], object] = lambda _vol, _error: None
 
     async def run(
         self, volume: VolumeState, plan: Callable[[View], Planned[T]], subjects: tuple[FileId, ...] = ()
@@ -53,10 +60,9 @@ class Engine:
         view = View(volume, stamp)
         try:
             planned = await self._plan(volume, view, plan)
-            batch = view.batch if planned.change is None else self._install(volume, planned)
-            for effect in planned.effects:
-                effect()
-            result = planned.answer()
+            batch, result = self._finish(volume, view, planned)
+        except Unavailable:
+            raise  # it says nothing of what was consulted, and must not wait for a database that stalls
         except FsError as error:
             if error.seen is None:
                 error.seen = tuple(_seen(view, subject) for subject in subjects)
@@ -66,6 +72,7 @@ class Engine:
             volume.cache.end_operation(stamp)
         if batch > self.metastore.durable or volume.dead:
             await self.release(volume, batch)
+        _before_answer()
         return result
 
     async def _plan(self, volume: VolumeState, view: View, plan: Callable[[View], Planned[T]]) -> Planned[T]:
@@ -78,9 +85,35 @@ class Engine:
                 await self.loader.load(volume, missing.need)
                 continue
             if planned.change is not None and self.metastore.pending_bytes > PENDING_LIMIT_BYTES:
-                raise Unavailable("the database is behind")
+                await self._pause(volume)
+                continue
             return planned
         raise RuntimeError("a plan never had enough")
+
+    async def _pause(self, volume: VolumeState) -> None:
+        """Wait until the database has caught up; raise Unavailable if it does not in time."""
+        caught_up = self.metastore.wait(volume.vol, volume.last_batch)
+        if not await within(self.clock, PAUSE_SECONDS, caught_up):
+            raise Unavailable("the database is behind")
+
+    def _finish(self, volume: VolumeState, view: View, planned: Planned[T]) -> tuple[int, T]:
+        """Install what was planned and return the batch to wait for, and the answer.
+
+        This cannot fail. If it does all the same, memory no longer shows what was committed: the volume is crashed.
+        """
+        try:
+            batch = view.batch if planned.change is None else self._install(volume, planned)
+            for effect in planned.effects:
+                effect()
+            _after_install()
+            return batch, planned.answer()
+        except NoReply:
+            raise
+        except Exception as error:
+            if planned.change is None and not planned.effects:
+                raise  # nothing was touched
+            self.crashed(volume.vol, error)
+            raise
 
     def _install(self, volume: VolumeState, planned: Planned[Any]) -> int:
         """Queue the change and make its rows what memory shows; return its batch. Nothing here waits."""

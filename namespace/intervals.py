@@ -58,6 +58,8 @@ class IntervalSet(Generic[K]):
 
     def cut(self, lower: K, upper: K | None) -> None:
         """Take [lower, upper) out."""
+        if upper is not None and upper <= lower:
+            return
         first = bisect_right(self._lowers, lower) - 1
         if first < 0 or _before(self._uppers[first], lower):
             first += 1

@@ -48,6 +48,7 @@ class GatefoldNamespace(
         """Serve the volumes of *metastore*, whose gateway is registered, with bodies in *bodies*."""
         engine = Engine(metastore, clock)
         volumes = Volumes(metastore, bodies, clock, cache_bytes)
+        engine.crashed = volumes.crashed
         hall = Hall(engine, volumes, bodies, clock, WriteBack(engine, bodies, clock))
         super().__init__(hall)
         self._duties = Duties(hall)

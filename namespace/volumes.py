@@ -36,7 +36,7 @@ class Volumes:
 
     async def open(self) -> None:
         """Take every volume there is."""
-        self._metastore.refused = self._crashed
+        self._metastore.refused = self.crashed
         for row in await self._metastore.volumes():
             await self.take(row.vol)
 
@@ -87,7 +87,7 @@ class Volumes:
 
     # ------------------------------------------------------------------ after a crash
 
-    def _crashed(self, vol: int, error: BaseException) -> None:
+    def crashed(self, vol: int, error: BaseException) -> None:
         """End the incarnation: its cache, numbers and verifier go, and the volume is taken anew."""
         volume = self._by_number.pop(vol, None)
         if volume is None or self._closed:

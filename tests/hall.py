@@ -58,10 +58,12 @@ class MemoryHall:
         return MemoryHall(self.database, self.bodies)
 
     def put(self, key: bytes, body: bytes, caller: Caller = ROOT, conditions: Conditions | None = None) -> Any:
-        """PUT an object and return its info."""
-        session = run(self.ns.begin_put(caller, "bucket", PutRequest(key, {}, {}, conditions or Conditions())))
+        """PUT an object and return its info; some bodies come with user metadata, some with a checksum."""
+        user = {"n": str(len(body))} if len(body) % 2 else {}
+        request = PutRequest(key, {}, user, conditions or Conditions())
+        session = run(self.ns.begin_put(caller, "bucket", request))
         run(session.write(body))
-        return run(session.finish(b"etag%d" % len(body), {}))
+        return run(session.finish(b"etag%d" % len(body), {"crc32": "AAAA"} if len(body) % 3 else {}))
 
     def get(self, key: bytes, caller: Caller = ROOT) -> bytes:
         """GET an object's bytes."""

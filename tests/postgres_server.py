@@ -1,11 +1,12 @@
 """A throw-away PostgreSQL 15+ cluster for tests: a unix socket in a temporary folder, fsync on, never as root.
 
-Importable as a pytest plugin (`pytest_plugins = ["postgres_server"]`) or as a module. Fixtures: `postgres` (the
-cluster, one per session) and `empty_dsn` (a fresh database in it).
+A test module imports the fixtures it wants: `postgres` (the cluster, one per session), `empty_dsn` (a new database in
+it) and `migrated_dsn` (a new database with the schema). Other programs use `make_server` and `remove_server`.
 """
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import os
 import pwd
@@ -14,10 +15,13 @@ import signal
 import subprocess
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 
 import psycopg
 import pytest
+
+from metastore import migrate
 
 UNPRIVILEGED = ("postgres", "nobody")
 
@@ -42,6 +46,7 @@ class PostgresServer:
         self._user = next((u for u in UNPRIVILEGED if _exists(u)), None) if os.geteuid() == 0 else None
         self._process: subprocess.Popen[bytes] | None = None
         self._names = itertools.count(1)
+        self._has_template = False
 
     def create(self, *settings: str) -> None:
         """Make the cluster; *settings* are lines of postgresql.conf."""
@@ -95,12 +100,21 @@ class PostgresServer:
         """Return the connection string of *database*."""
         return f"host={self.folder} user=gatefold dbname={database}"
 
-    def new_database(self) -> str:
-        """Make an empty database and return its connection string."""
+    def new_database(self, template: str = "template1") -> str:
+        """Make a database as a copy of *template* and return its connection string."""
         name = f"test{next(self._names)}"
         with psycopg.connect(self.dsn("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.dsn(name)
+
+    def new_migrated_database(self) -> str:
+        """Make a database with the metastore's schema, as a copy of one that is migrated once."""
+        if not self._has_template:
+            with psycopg.connect(self.dsn("postgres"), autocommit=True) as connection:
+                connection.execute("CREATE DATABASE migrated")
+            migrate.upgrade(self.dsn("migrated"))
+            self._has_template = True
+        return self.new_database("migrated")
 
     @property
     def _data(self) -> str:
@@ -137,20 +151,32 @@ def make_server(*settings: str) -> PostgresServer:
 
 
 def remove_server(server: PostgresServer) -> None:
-    """Stop the cluster and delete its folder."""
-    server.stop()
+    """Stop the cluster, with no checkpoint to wait for, and delete its folder."""
+    server.stop(signal.SIGQUIT)
     shutil.rmtree(server.folder)
+
+
+@cache
+def shared_server() -> PostgresServer:
+    """Return the one cluster of this process, made at the first call and removed when the process ends."""
+    server = make_server()
+    atexit.register(remove_server, server)
+    return server
 
 
 @pytest.fixture(scope="session")
 def postgres():
-    """Return the session's cluster."""
-    server = make_server()
-    yield server
-    remove_server(server)
+    """Return the session's cluster: the same in every module that imports this fixture."""
+    return shared_server()
 
 
 @pytest.fixture
 def empty_dsn(postgres):
     """Return the connection string of a new, empty database."""
     return postgres.new_database()
+
+
+@pytest.fixture
+def migrated_dsn(postgres):
+    """Return the connection string of a new database with the schema."""
+    return postgres.new_migrated_database()

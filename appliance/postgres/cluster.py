@@ -94,7 +94,9 @@ def _settings(places: Places) -> str:
         "min_wal_size": "256MB",
         "max_wal_size": "2GB",
         "checkpoint_timeout": "15min",
-        # Disks of today, short queries: no compiler, no parallel workers (nor their /dev/shm).
+        # What the server's own lock needs anyway; containers have a small /dev/shm, or one that only root may use.
+        "dynamic_shared_memory_type": "sysv",
+        # Disks of today, short queries: no compiler, no parallel workers.
         "random_page_cost": 1.1,
         "jit": "off",
         "max_parallel_workers_per_gather": 0,

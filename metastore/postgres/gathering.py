@@ -41,7 +41,10 @@ class Gathered(Generic[K, V]):
 
     async def load(self, keys: Iterable[K]) -> dict[K, V]:
         """Return by key what was found of *keys*, and of those asked for together with them."""
-        self._keys.update(dict.fromkeys(keys))
+        wanted = dict.fromkeys(keys)
+        if not wanted:
+            return {}
+        self._keys.update(wanted)
         answer = self._answer
         if not self._busy:
             self._busy = True

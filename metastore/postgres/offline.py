@@ -24,7 +24,7 @@ def call(dsn: str, name: str, work: Callable[[PgMetaStore], Awaitable[T]]) -> T:
     It blocks, on a reactor of its own: for programs that run no other. What *work* or `open` raises is raised.
     *work* calls `register_gateway` itself if it creates or takes volumes; a gateway takes them over later.
     """
-    reactor = EPollReactor()
+    reactor = EPollReactor()  # type: ignore[no-untyped-call]  # Twisted has no types there
     results: list[T] = []
     failures: list[Failure] = []
 

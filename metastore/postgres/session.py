@@ -55,9 +55,10 @@ Call: TypeAlias = "tuple[Statement, Sequence[bytes | None]]"
 class _Request:
     """What was sent up to one sync point, and what has come back of it."""
 
-    __slots__ = ("answer", "error", "results")
+    __slots__ = ("answer", "error", "prepares", "results")
 
-    def __init__(self) -> None:
+    def __init__(self, prepares: str | None) -> None:
+        self.prepares = prepares  # the statement's name, if that is all that the request does
         self.results: list[PGresult] = []
         self.error: SqlError | None = None
         self.answer: Promise[list[PGresult]] = Promise()
@@ -77,7 +78,8 @@ class Session:
         self.lost: Promise[None] = Promise()
         connection.nonblocking = 1
         connection.enter_pipeline_mode()
-        # A descriptor of our own: libpq closes its one when the server breaks off, before the reactor can let go of it.
+        # A descriptor of our own for the same socket: libpq closes its one when it finds the connection broken, and
+        # the reactor must still be able to let go of it, by a number that nobody else has got meanwhile.
         self._descriptor = os.dup(connection.socket)
         reactor.addReader(self)
 
@@ -120,7 +122,7 @@ class Session:
         for statement in {call[0].name: call[0] for call in calls if call[0].name not in self._prepared}.values():
             # Each under a sync point of its own: an error in another request must not skip it.
             connection.send_prepare(statement.name.encode(), statement.sql.encode(), statement.types)
-            self._end_request()
+            self._end_request(prepares=statement.name)
             self._prepared.add(statement.name)
         for statement, parameters in calls:
             formats = [1] * len(parameters)
@@ -129,9 +131,9 @@ class Session:
         self._flush()
         return request
 
-    def _end_request(self) -> _Request:
+    def _end_request(self, prepares: str | None = None) -> _Request:
         self._connection.pipeline_sync()
-        request = _Request()
+        request = _Request(prepares)
         self._requests.append(request)
         return request
 
@@ -148,8 +150,8 @@ class Session:
         self._error = ConnectionLost(why)
         self._reactor.removeReader(self)
         self._reactor.removeWriter(self)
-        os.close(self._descriptor)
         self._connection.finish()
+        os.close(self._descriptor)
         requests, self._requests = self._requests, deque()
         for request in requests:
             request.answer.fail(ConnectionLost(why))
@@ -200,6 +202,7 @@ class Session:
             request = self._requests[0]
             if result.status == pq.ExecStatus.PIPELINE_SYNC:
                 done.append(self._requests.popleft())
+                self._pass_on(request)
             elif result.status in _OK:
                 request.results.append(result)
             elif result.status == pq.ExecStatus.FATAL_ERROR:
@@ -209,6 +212,14 @@ class Session:
                     return done
                 request.error = request.error or error
         return done
+
+
+    def _pass_on(self, request: _Request) -> None:
+        """Let a statement that could not be prepared fail the request that needed it, and not by its unknown name."""
+        if request.prepares is not None and request.error is not None:
+            self._prepared.discard(request.prepares)
+            if self._requests:
+                self._requests[0].error = request.error
 
 
 def _message(result: PGresult) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
 
 from protocols.s3.codec.errors import S3Error
 
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from protocols.s3.workers import Workers
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """What an operation works with."""
 
     namespace: ObjectVerbs
@@ -80,12 +80,11 @@ class Stream(Protocol):
         """Let go of what is held."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What goes back: a short *body*, or a *stream* of *length* bytes."""
 
     status: int = 200
-    headers: list[tuple[str, str]] = field(default_factory=list)
+    headers: list[tuple[str, str]] = []
     body: bytes = b""
     length: int = 0  # of the stream; counts only with one, or for HEAD
     stream: Stream | None = None

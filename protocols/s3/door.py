@@ -97,7 +97,7 @@ class Door:
             has_body=head.length != 0,
             now=self._clock.now_ns() // _NS,
             region=self._region,
-            signable=frozenset(head.headers),
+            sent_headers=head.headers,
         )
         identity = authenticate(received, self._credentials)
         trace.access_key = identity.credential.access_key

@@ -65,6 +65,7 @@ class Log:
         self._turn = turn
         self._queue: deque[_Append] = deque()
         self._busy = False
+        self._closed = False
 
     async def append(
         self, record: Record, body: Sequence[bytes | memoryview], *, essential: bool = False
@@ -111,11 +112,11 @@ class Log:
     async def _write_batch(self, segment: SegmentFile) -> None:
         fd = self._folder.hold(segment)
         batch, buffers = self._take(segment)
-        start = batch[0].position
+        start, stop = batch[0].position, segment.tail
         tombstones = any(each.record.kind == Kind.TOMBSTONES for each in batch)
 
         def write() -> None:
-            self._folder.disk.write(fd, buffers, start)
+            self._folder.write_batch(segment, fd, buffers, start, stop)
             _AFTER_APPEND()
             self._folder.disk.sync(fd)
             _AFTER_SYNC()
@@ -156,10 +157,19 @@ class Log:
             batch.append(each)
         return batch, buffers
 
+    def close(self) -> None:
+        """Refuse what waits and what comes; the batch under way is still answered."""
+        self._closed = True
+        self._refuse(LogFailed("the node stops"))
+
     def _fail(self, error: Exception) -> None:
+        if not self._closed:
+            self.failed(error)
+        self._refuse(error)
+
+    def _refuse(self, error: Exception) -> None:
         """Refuse what waits and what comes."""
         self.error = error
-        self.failed(error)
         waiting, self._queue = self._queue, deque()
         for each in waiting:
             each.durable.fail(LogFailed(str(error)))

@@ -6,7 +6,8 @@ All numbers are little-endian; every checksum is CRC32C.
     0     segment header, 512 bytes
     512   seal, 512 bytes: zeros until the segment takes no more records
     1024  records, each starting at a multiple of 512, one after the other
-    ...   zeros up to the size that the header names (a sealed segment may be cut off at its end)
+    ...   zeros, written or only reserved, up to the size that the header names (a sealed segment may be cut off at
+          its end)
 
 Segment header: magic `GFSEGMNT`, format version (2), 6 zero bytes, node uuid (16), number (8), salt (8), size (8),
 time of creation in ns (8), checksum of all before (4). The *salt* is random per segment.

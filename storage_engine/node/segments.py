@@ -1,6 +1,6 @@
 """Segment files on the disk: made, opened, written, sealed, unlinked. `records.py` tells their format.
 
-Everything here blocks. What touches the disk for long (`create`, `write_records`, `seal`, `unlink`) runs in a thread;
+Everything here blocks. What touches the disk for long (`create`, `write_batch`, `seal`, `unlink`) runs in a thread;
 descriptors are opened and evicted on the reactor's thread only.
 """
 
@@ -30,23 +30,29 @@ if TYPE_CHECKING:
 
 _AFTER_CREATE = crash_point("node.segment.after_create")
 _SUFFIX = ".seg"
-#: A segment that is still being zeroed; one found at start was cut by a crash and holds nothing.
+#: A segment that is still being made; one found at start was cut by a crash and holds nothing.
 _UNBORN = ".new"
 _MAX_VECTOR = 1024
 _MAX_OPEN = 256
-_ZEROS = bytes(1 << 20)
+#: How far ahead of small appends blocks are written with zeros. In space that was only reserved every fdatasync
+#: must also commit a change of the file's extents, which for small appends costs more than their bytes.
+_AHEAD_BYTES = 1 << 20
+#: Longer batches go straight into reserved space: zeros first would write everything twice.
+_LARGE_BYTES = 256 << 10
+_ZEROS = bytes(_AHEAD_BYTES)
 
 
 class SegmentFile:
     """One segment file."""
 
-    __slots__ = ("fd", "header", "path", "sealed", "tail", "unlinked", "users")
+    __slots__ = ("fd", "header", "path", "sealed", "tail", "unlinked", "users", "written")
 
     def __init__(self, header: SegmentHeader, path: Path) -> None:
         """Describe the file at *path*, not open yet."""
         self.header = header
         self.path = path
         self.tail = FIRST_RECORD  # where the next record goes
+        self.written = 0  # blocks below this were written before, with zeros at least
         self.sealed = False
         self.fd = -1
         self.users = 0  # reads under way in threads: the descriptor stays open until they end
@@ -121,12 +127,12 @@ class SegmentFolder:
         return self.folder / f"{number:016x}{_SUFFIX}"
 
     def create(self, number: int, now_ns: int) -> SegmentFile:
-        """Make, zero and name a new segment, durably; raise NoSpace when the disk is full, OSError when it fails."""
+        """Make and name a new segment, durably; raise NoSpace when the disk is full, OSError when it fails."""
         header = SegmentHeader(self._node_uuid, number, secrets.randbits(64), self.segment_bytes, now_ns)
         path = self.path_of(number)
         unborn = path.with_suffix(_UNBORN)
         try:
-            self._write_zeros(unborn, encode_segment_header(header))
+            self._reserve(unborn, encode_segment_header(header))
         except OSError as error:
             if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
                 raise
@@ -137,15 +143,13 @@ class SegmentFolder:
         _AFTER_CREATE()
         return SegmentFile(header, path)
 
-    def _write_zeros(self, path: Path, header: bytes) -> None:
-        """Fill *path*: appends to written blocks need no change of metadata, which makes fdatasync cheaper."""
+    def _reserve(self, path: Path, header: bytes) -> None:
+        """Give *path* its whole size, so that no append finds the disk full, and its header."""
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             os.posix_fallocate(fd, 0, self.segment_bytes)
-            for position in range(0, self.segment_bytes, len(_ZEROS)):
-                self.disk.write(fd, [_ZEROS[: self.segment_bytes - position]], position)
             self.disk.write(fd, [header], 0)
-            os.fsync(fd)
+            self.disk.sync(fd)
         finally:
             os.close(fd)
 
@@ -158,6 +162,18 @@ class SegmentFolder:
         else:
             self._open.move_to_end(segment.number)
         return segment.fd
+
+    def write_batch(
+        self, segment: SegmentFile, fd: int, buffers: Sequence[bytes | memoryview], start: int, stop: int
+    ) -> None:
+        """Write *buffers* to [*start*, *stop*) of *segment*, not durable yet, with zeros ahead where they pay."""
+        if stop - start >= _LARGE_BYTES or stop <= segment.written:
+            self.disk.write(fd, buffers, start)
+            segment.written = max(segment.written, stop)
+        else:
+            ahead = _ZEROS[: segment.header.size - stop]
+            self.disk.write(fd, [*buffers, ahead], start)
+            segment.written = stop + len(ahead)
 
     def hold(self, segment: SegmentFile) -> int:
         """Return a descriptor that stays open until `release`."""

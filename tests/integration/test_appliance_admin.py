@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from appliance_drive import drive, reactor
 
-from appliance.admin import AdminServer, NotRunning, ask
+from appliance.admin import AdminServer, NotAnswering, NotRunning, ask
 from appliance.home import Home
 from foundation.aio import pause
 from foundation.clock import SystemClock
@@ -73,7 +73,7 @@ def test_a_question_nobody_knows_is_an_error(home: Home) -> None:
 
 
 def test_an_answer_that_fails_is_told_to_who_asked(home: Home) -> None:
-    with pytest.raises(NotRunning, match="RuntimeError: no ring"):
+    with pytest.raises(NotAnswering, match="RuntimeError: no ring"):
         asked(home, "broken")
 
 

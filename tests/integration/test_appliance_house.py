@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 if TYPE_CHECKING:
@@ -195,9 +196,8 @@ def test_a_home_that_only_root_can_enter_works(tmp_path: Path) -> None:
 def test_an_ordinary_user_can_do_it_all(open_folder: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("the other tests do this already")
-    reachable = subprocess.run([sys.executable, "-c", ""], user=NOBODY, check=False, cwd="/", capture_output=True)
-    if reachable.returncode or not os.access(REPOSITORY, os.R_OK):
-        pytest.skip(f"user {NOBODY} cannot run {sys.executable}")
+    if not nobody_can_run_it():
+        pytest.skip(f"user {NOBODY} cannot reach {sys.executable} or {REPOSITORY}")
     os.chown(open_folder, NOBODY, NOBODY)
     installation = Installation(open_folder / "home", user=NOBODY)
     installation.set_up()
@@ -207,6 +207,30 @@ def test_an_ordinary_user_can_do_it_all(open_folder: Path) -> None:
     refused = Installation(installation.home).gatefold("serve", check=False)
     assert refused.returncode == 1
     assert f"belongs to user {NOBODY}" in refused.stderr
+
+
+def test_a_database_of_somebody_elses_is_used_once(open_folder: Path) -> None:
+    owner = Installation(open_folder / "owner")
+    owner.set_up()
+    with owner.serve():
+        socket_folder = owner.home / "postgres" / "socket"
+        theirs = f"host={socket_folder} user=gatefold dbname=gatefold"
+        with psycopg.connect(theirs, autocommit=True) as connection:
+            connection.execute("CREATE DATABASE guest")
+        guest = Installation(open_folder / "guest")
+        guest.set_up("--database", theirs.replace("dbname=gatefold", "dbname=guest"))
+        assert not (guest.home / "postgres").exists()
+        assert "guest" not in (guest.home / "gatefold.toml").read_text().replace(str(guest.home), "")
+        with guest.serve():
+            assert guest.json("check")["clean"] is True
+        second = Installation(open_folder / "second")
+        refused = second.gatefold("setup", "--defaults", "--database", theirs, check=False)
+        assert refused.returncode == 1
+        assert "holds an installation already" in refused.stderr
+        nowhere = second.gatefold("setup", "--defaults", "--database", "host=/nonexistent", check=False)
+        assert nowhere.returncode == 1
+        assert nowhere.stderr.startswith("Error: ")
+        assert not (second.home / "secrets").exists(), "a setup that failed left something"
 
 
 def test_setup_keeps_its_hands_off_what_it_did_not_make(open_folder: Path) -> None:
@@ -239,6 +263,19 @@ def test_a_port_that_is_taken_ends_the_start_with_a_reason(installation: Install
     assert failed.returncode == 1
     assert str(installation.ports[0]) in failed.stdout + failed.stderr
     assert processes_of(installation.home) == []
+
+
+def nobody_can_run_it() -> bool:
+    try:
+        subprocess.run(
+            [sys.executable, "-c", "import appliance.setup"],
+            check=True,
+            capture_output=True,
+            **Installation(Path("/"), user=NOBODY).start_options(),
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return True
 
 
 def free_ports(count: int) -> list[int]:

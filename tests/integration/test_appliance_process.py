@@ -55,7 +55,11 @@ def test_a_child_that_ends_before_it_is_ready_quotes_its_last_words() -> None:
     child, _ = python("print('the disk is full'); raise SystemExit(3)")
 
     async def main() -> None:
-        await child.ready
+        try:
+            await child.ready
+        except ChildFailed:
+            assert await child.stop(CLOCK, signal.SIGTERM, 1) == 3, "what has ended can be stopped"
+            raise
 
     with pytest.raises(ChildFailed, match=r"ended with status 3 before it was ready\n  the disk is full"):
         drive(main())

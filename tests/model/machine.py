@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from reference import Dir, File, Link, Model, Refused
 
 from foundation.errors import FsError
-from namespace.api import CreateMode, FileId, ListRequest, SetAttr, Stability
+from namespace.api import Conditions, CreateMode, FileId, ListRequest, SetAttr, Stability
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -236,6 +236,12 @@ class DualMachine(RuleBasedStateMachine):
         for key in listed:
             if not key.endswith(b"/"):
                 assert self.hall.get(key) == wanted[key]
+                self._compare_meta(key)
+
+    def _compare_meta(self, key: bytes) -> None:
+        """User metadata says how long the body was that it came with: it is never another PUT's."""
+        user = run(self.hall.ns.head_object(ROOT, "bucket", key, Conditions())).user
+        assert user.get("n", "1")[-1] in "13579"
 
     def teardown(self) -> None:
         if hasattr(self, "model"):

@@ -60,9 +60,9 @@ def _auth_type(received: Received) -> AuthType:
             found.append(AuthType.V2_HEADER)
         else:
             raise S3Error("InvalidArgument", "Unsupported Authorization Type", ArgumentName="Authorization")
-    if any(name in params for name in V4_PARAMETERS):
+    if not V4_PARAMETERS.isdisjoint(params):
         found.append(AuthType.V4_QUERY)
-    if any(name in params for name in V2_PARAMETERS):
+    if not V2_PARAMETERS.isdisjoint(params):
         found.append(AuthType.V2_QUERY)
     if not found:
         raise S3Error("AccessDenied")

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
+from msgspec import Struct
+
 if TYPE_CHECKING:
     from namespace.api import Caller
     from protocols.s3.codec.sigv4 import ChunkSigner
@@ -57,8 +59,7 @@ class PayloadMode(Enum):
         return self.value.endswith("-TRAILER")
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """A request whose signature was right, and what that signature covers."""
 
     credential: Credential

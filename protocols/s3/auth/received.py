@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from protocols.s3.codec.errors import S3Error
 
@@ -18,8 +20,7 @@ _HOISTED = frozenset({"content-md5", "content-type"})  # botocore moves them int
 MAX_SKEW_SECONDS = 900
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(Struct, frozen=True):
     """One request, not yet proven."""
 
     method: str
@@ -29,13 +30,13 @@ class Received:
     has_body: bool
     now: int  # seconds since 1970
     region: str
-    signable: frozenset[str]  # names of `headers` that came as headers, not in the query
+    sent_headers: dict[str, str]  # `headers` less those that came in the query
 
     def with_hoisted_headers(self) -> Received:
         """Return the request with headers that a presigned URL carries as parameters turned into headers.
 
         The signature of a presigned URL covers its parameters, so they count as signed. Raise S3Error if one is
-        given both ways.
+        given both ways with two values.
         """
         headers, params = dict(self.headers), {}
         for name, value in self.params.items():
@@ -44,12 +45,12 @@ class Received:
                 continue
             if not lower.startswith("x-amz-") and lower not in _HOISTED:
                 params[name] = value
-            elif lower in headers:
-                raise S3Error("InvalidRequest", f"{lower} is given both as a header and as a parameter.")
-            elif not value.isprintable():
+                continue
+            if not value.isprintable():
                 raise S3Error("InvalidArgument", "A header in the query is not valid.", ArgumentName=name)
-            else:
-                headers[lower] = value.encode().decode("latin-1")
+            header = value.encode().decode("latin-1")
+            if headers.setdefault(lower, header) != header:
+                raise S3Error("InvalidRequest", f"{lower} has one value as a header and another as a parameter.")
         return replace(self, headers=headers, params=params)
 
     def refuse_skew(self, moment: int | None) -> None:

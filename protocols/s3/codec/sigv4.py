@@ -21,6 +21,7 @@ UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 SERVICE = "s3"
 TERMINATOR = "aws4_request"
 
+_UNRESERVED = re.compile(rb"[A-Za-z0-9._~/-]*")
 _SPACES = re.compile("[ \t]+")
 _HEADER = re.compile(
     r"AWS4-HMAC-SHA256 +Credential=([^, ]{1,256}), *SignedHeaders=([^, ]{1,4096}), *Signature=([0-9a-f]{64})"
@@ -88,6 +89,8 @@ def canonical_headers(headers: Mapping[str, str], names: Sequence[str]) -> str:
 
 def canonical_query(raw: bytes, without: str = "") -> str:
     """Return the canonical query string, leaving out the parameter *without*."""
+    if not raw:
+        return ""
     pairs = [
         (percent_encode(name.encode()), percent_encode(value.encode()))
         for name, value in decode_query(raw)
@@ -103,9 +106,10 @@ def canonical_targets(path: bytes, query: bytes, without: str = "") -> Iterator[
     7.88 and some older SDKs sign their own spelling. Both decode to the same key and parameters, so neither lets a
     signature stand for anything else.
     """
-    strict = percent_encode(percent_decode(path), "/"), canonical_query(query, without)
-    yield strict
     sent = path.decode("latin-1"), query.decode("latin-1")
+    plain = _UNRESERVED.fullmatch(path)
+    strict = sent[0] if plain else percent_encode(percent_decode(path), "/"), canonical_query(query, without)
+    yield strict
     if not without and sent != strict:
         yield sent
 

@@ -75,7 +75,8 @@ def read_xml(document: bytes, root: str) -> Element:
     """
     reader = _Reader()
     try:
-        reader.parser.Parse(document, True)
+        # Decoded here: expat would follow a byte order mark into UTF-16, whatever it was told.
+        reader.parser.Parse(document.decode(), True)
     except (expat.ExpatError, ValueError):
         raise S3Error("MalformedXML") from None
     if reader.root is None or reader.root.name != root:

@@ -99,9 +99,11 @@ class _ObjectStream:
 
     async def next(self) -> Sequence[bytes | memoryview]:
         """Return the next buffers, none at the end."""
+        if not self._ahead and self._end - self._at <= READ_BYTES:
+            # The whole of a small object, or the last of a large one: nothing is left to run ahead of.
+            at, self._at = self._at, self._end
+            return await self._opened.read(at, self._end - at) if at < self._end else ()
         self._read_ahead()
-        if not self._ahead:
-            return ()
         buffers: Sequence[bytes | memoryview] = await self._ahead.popleft()
         self._read_ahead()
         return buffers

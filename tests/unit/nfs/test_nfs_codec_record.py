@@ -1,5 +1,6 @@
 """Record marking: the same records however the stream is cut."""
 
+import itertools
 import time
 
 import pytest
@@ -12,7 +13,7 @@ from protocols.nfs.codec.record import MAX_FRAGMENTS, RecordError, RecordReader,
 def fragments(record: bytes, cuts: list[int]) -> bytes:
     """Return *record* on the wire, in a fragment per cut."""
     edges = [0, *sorted(cut % (len(record) + 1) for cut in cuts), len(record)]
-    pieces = [record[start:stop] for start, stop in zip(edges, edges[1:], strict=False)]
+    pieces = [record[start:stop] for start, stop in itertools.pairwise(edges)]
     wire = [len(piece).to_bytes(4, "big") + piece for piece in pieces[:-1]]
     return b"".join([*wire, record_mark(len(pieces[-1])), pieces[-1]])
 
@@ -31,7 +32,7 @@ def test_any_cut_of_the_stream_gives_the_same_records(records, cuts):
     edges = [0, *sorted(cut % (len(wire) + 1) for cut in cuts), len(wire)]
     reader = RecordReader(100)
     got = []
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in itertools.pairwise(edges):
         got += read(reader, wire[start:stop])
     assert got == [record for record, _ in records]
     assert not reader.mid_record()

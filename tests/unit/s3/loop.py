@@ -1,3 +1,4 @@
+# ruff: noqa: N802 - the transport speaks Twisted's names
 """A door on a transport in memory: bytes in, bytes out, no socket and no reactor."""
 
 from __future__ import annotations

@@ -14,8 +14,18 @@ SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 REGION = "us-east-1"
 CREDENTIAL = Credential(ACCESS_KEY, SECRET, Caller(1000, 1000, account="f" * 64), "f" * 64, "me")
 
+
+class _Payload(S3SigV4Auth):
+    """Signs with the x-amz-content-sha256 that the test wants."""
+
+    wanted = None
+
+    def payload(self, request):
+        return self.wanted or super().payload(request)
+
+
 _SIGNERS = {
-    "V4_HEADER": lambda who: S3SigV4Auth(who, "s3", REGION),
+    "V4_HEADER": lambda who: _Payload(who, "s3", REGION),
     "V4_QUERY": lambda who: S3SigV4QueryAuth(who, "s3", REGION, expires=600),
     "V2_HEADER": HmacV1Auth,
     "V2_QUERY": lambda who: HmacV1QueryAuth(who, expires=600),
@@ -26,10 +36,15 @@ def credentials(access_key):
     return CREDENTIAL if access_key == ACCESS_KEY else None
 
 
-def sign(auth, method, url, headers=None, body=b"", secret=SECRET, access_key=ACCESS_KEY):
+def sign(auth, method, url, headers=None, body=b"", who=(ACCESS_KEY, SECRET)):
     """Return (target, headers) of a request signed by botocore, as it would go over the wire."""
-    request = AWSRequest(method=method, url=url, headers=dict(headers or {}), data=body)
-    _SIGNERS[auth](BotoCredentials(access_key, secret)).add_auth(request)
+    headers = dict(headers or {})
+    signer = _SIGNERS[auth](BotoCredentials(*who))
+    if auth == "V4_HEADER":
+        signer.wanted = headers.pop("x-amz-content-sha256", None)
+    # botocore takes the data of a request to presign for parameters.
+    request = AWSRequest(method=method, url=url, headers=headers, data=b"" if auth == "V4_QUERY" else body)
+    signer.add_auth(request)
     prepared = request.prepare()
     authority, _, rest = prepared.url.removeprefix("http://").partition("/")
     sent = {"Host": authority}
@@ -42,7 +57,7 @@ def sign(auth, method, url, headers=None, body=b"", secret=SECRET, access_key=AC
 
 def wire(method, target, headers, body=b""):
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + body
+    return f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode() + body
 
 
 def signed(auth, method, path, headers=None, body=b"", host="localhost"):
