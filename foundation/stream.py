@@ -43,7 +43,8 @@ class DirectWriter:
         rest: Iterable[bytes | memoryview] = buffers
         if self._socket is not None and self._idle():
             rest = self._send_now(buffers)
-        self._transport.writeSequence(rest)
+        # Twisted takes no memoryview; only what the socket did not take is copied.
+        self._transport.writeSequence([bytes(each) for each in rest])
 
     def _idle(self) -> bool:
         transport = self._transport
