@@ -149,7 +149,7 @@ def unpack_call(unpacker: Unpacker) -> rpc_call:
 
 def _unpack_auth(unpacker: Unpacker, xid: int, why: auth_stat) -> opaque_auth:
     flavor, length = unpacker.layout(_WORDS_2)
-    if not length and not flavor:
+    if not length and not flavor:  # nearly every verifier
         return NO_AUTH
     if length > MAX_AUTH_BYTES:
         raise BadAuth(xid, why)
