@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: The largest body of one PUT (S3's limit).
 MAX_BODY_BYTES = 5 << 30
 #: How much is decoded and digested in one go.
-PIECE_BYTES = 512 << 10
+PIECE_BYTES = 1 << 20
 _MAX_LENGTH_DIGITS = 13
 
 
