@@ -66,7 +66,6 @@ class Exchange:
 
         To HEAD, and with a status that has none, no body is sent whatever was given.
         """
-        self.status = status
         self.close = self._must_close()
         lines = [_STATUS_LINES[status]]
         lines += [f"{name}: {value}" for name, value in headers]
@@ -81,12 +80,14 @@ class Exchange:
         # One header block, whatever a stored value holds: no response splitting.
         if not text.count("\r") == text.count("\n") == len(lines) + 3:
             raise ValueError("a header value holds a line break")
+        head = text.encode()
+        self.status = status
         if status in _BODILESS or (self.head is not None and self.head.method == "HEAD"):
-            self._link.send([text.encode()])
+            self._link.send([head])
             return
         self.left = length
         self._account(first)
-        self._link.send([text.encode(), *first])
+        self._link.send([head, *first])
 
     async def write(self, buffers: Sequence[bytes | memoryview]) -> None:
         """Send more of the answer and return when there is room for more; raise Disconnected."""
