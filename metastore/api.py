@@ -67,7 +67,10 @@ class Numbers(Protocol):
     """Numbers reserved ahead in blocks and never used twice."""
 
     async def reserve(self, vol: int, kind: str, count: int) -> NumberBlock:
-        """Reserve *count* numbers of *kind* ("ino", "cookie" or "content") in one fenced commit; raise NoReply if fenced."""
+        """Reserve *count* numbers of *kind* ("ino", "cookie" or "content") in one fenced commit.
+
+        Raise NoReply if fenced.
+        """
 
     async def reserve_blobs(self, vol: int, count: int) -> NumberBlock:
         """Reserve *count* blob ids for this gateway's epoch of *vol*: a `blob_range` row in one fenced commit."""
@@ -169,7 +172,7 @@ class Garbage(Protocol):
     """What is no longer referenced, freed in fenced steps of bounded size."""
 
     async def reclaim(self, vol: int, limit: int) -> int:
-        """Free at most *limit* extents of detached contents; return how many, 0 when there is no backlog."""
+        """Free at most *limit* extents of detached contents; return how many, 0 only when there is no backlog."""
 
     async def doom(self, vol: int, now_ns: int, limit: int) -> int:
         """Mark at most *limit* blobs with refs 0 as doomed at *now_ns*, irrevocably; return how many."""
@@ -179,6 +182,9 @@ class Garbage(Protocol):
 
     async def forget_blobs(self, vol: int, ids: Sequence[int]) -> None:
         """Delete the rows of doomed blobs whose copies the nodes have dropped."""
+
+    async def dropped_volumes(self) -> list[int]:
+        """Return the numbers of dropped volumes that still have blobs; all of those are doomed."""
 
     async def unreferenced(self, vol: int, ids: Sequence[int]) -> list[int]:
         """Return those of *ids* that have no blob row and lie in ranges of closed epochs: garbage on the nodes."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MAX_DROPPED_BYTES = 256 << 10
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}" for status in HTTPStatus}
+_CONTINUE_LINES = ("HTTP/1.1 100 Continue", "")
 _BODILESS = frozenset({204, 304})
 
 
@@ -67,7 +68,7 @@ class Exchange:
         To HEAD, and with a status that has none, no body is sent whatever was given.
         """
         self.close = self._must_close()
-        lines = [_STATUS_LINES[status]]
+        lines = [*self._interim(), _STATUS_LINES[status]]
         lines += [f"{name}: {value}" for name, value in headers]
         if status not in _BODILESS:
             lines.append(f"content-length: {length}")
@@ -88,6 +89,17 @@ class Exchange:
         self.left = length
         self._account(first)
         self._link.send([head, *first])
+
+    def _interim(self) -> Sequence[str]:
+        """Return `100 Continue` for a client that waits for it with an empty body, which nobody read.
+
+        RFC 9110, section 10.1.1, lets a server leave it out, but an awscli whose connection stays open then takes the
+        next answer's status line for a header and reads its body until the connection ends.
+        """
+        if self.head is None or not self.head.expects_continue or self.continued or not self.body.complete:
+            return ()
+        self.continued = True
+        return _CONTINUE_LINES
 
     async def write(self, buffers: Sequence[bytes | memoryview]) -> None:
         """Send more of the answer and return when there is room for more; raise Disconnected."""

@@ -45,8 +45,8 @@ class Head(Struct, frozen=True, gc=False):
 
     @property
     def expects_continue(self) -> bool:
-        """Return whether the client waits for `100 Continue` before it sends the body."""
-        return self.headers.get("expect", "").lower() == "100-continue" and self.length != 0 and not self.old
+        """Return whether the client waits for `100 Continue` before it sends the body, which may be empty."""
+        return self.headers.get("expect", "").lower() == "100-continue" and not self.old
 
 
 def make_head(

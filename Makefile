@@ -1,0 +1,50 @@
+# Gatefold's daily commands. `make up` and `make test` work on a fresh Debian 12 with python3, make and python3-venv.
+PYTHON ?= python3
+VENV ?= .venv
+HOME_DIR ?= gatefold-home
+BIN = $(VENV)/bin
+# Tests leave the last line to pytest: CI reads it.
+PYTEST = $(BIN)/python -m pytest
+
+.PHONY: up test check bench fix clean
+
+# Set up once with defaults, then serve in the foreground until Ctrl-C.
+up: $(VENV)/.installed
+	@test -e $(HOME_DIR)/gatefold.toml || $(BIN)/gatefold setup --defaults --home $(HOME_DIR)
+	@exec $(BIN)/gatefold serve --home $(HOME_DIR)
+
+# Install what the tests need, and run them all.
+test: $(VENV)/.installed-dev
+	@./packaging/install-test-packages
+	@$(PYTEST) -q tests
+
+# Style, types, layers and unit tests: well under a minute; what a commit must pass.
+check: $(VENV)/.installed-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(PYTEST) -q tests/unit
+
+# Measure, each figure beside its limit in the same run; results lie in bench-results/.
+bench: $(VENV)/.installed-dev
+	@$(BIN)/python -m benchmarks
+
+fix: $(VENV)/.installed-dev
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -m venv $(VENV)
+
+# Editable: the checkout is what runs.
+$(VENV)/.installed: setup.py pyproject.toml | $(VENV)/bin/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[postgres]'
+	@touch $@
+
+$(VENV)/.installed-dev: setup.py pyproject.toml | $(VENV)/bin/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[postgres,test,check]'
+	@touch $(VENV)/.installed $@

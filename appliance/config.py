@@ -1,0 +1,206 @@
+"""Configuration: one TOML file, read once into frozen dataclasses.
+
+Nothing else in the house reads settings from files or the environment. An unknown key is an error that names the key
+with its dots; units are in the names; secrets are never in here but in files of their own (see `home`).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import tomllib
+import types
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+T = TypeVar("T")
+
+#: Version of the file's shape; a file with a newer one is refused.
+FORMAT = 1
+_PORTS = range(1, 65536)
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message says which key and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseConfig:
+    """Where names and attributes are kept."""
+
+    managed: bool  # True: this installation runs its own PostgreSQL
+    directory: str = ""  # managed: absolute, or relative to the home
+    socket_directory: str = ""  # managed: absolute, or relative to the home; short (sun_path holds 108 bytes)
+    user: str = ""  # managed: the system user the server runs as; empty = whoever runs `serve`
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """One storage node that this installation runs."""
+
+    id: int
+    uuid: str  # what its disk's identity says
+    host: str
+    port: int
+    directory: str  # absolute, or relative to the home
+
+
+@dataclass(frozen=True, slots=True)
+class S3Config:
+    """The S3 door."""
+
+    listen: str
+    port: int
+    region: str = "us-east-1"
+    domain: str = ""  # virtual-host buckets are `BUCKET.domain`; empty = path style only
+
+
+@dataclass(frozen=True, slots=True)
+class NfsConfig:
+    """The NFS door."""
+
+    listen: str
+    port: int
+    mount_port: int
+    portmap: bool = False  # answer on port 111 (TCP and UDP)
+
+
+@dataclass(frozen=True, slots=True)
+class LifecycleConfig:
+    """How long the supervisor waits."""
+
+    start_timeout_seconds: float = 60.0  # for one component to be ready
+    drain_timeout_seconds: float = 20.0  # for one component to stop before it is killed
+    restart_delay_seconds: float = 0.2  # before the first restart of a component that died
+    restart_delay_limit_seconds: float = 10.0  # the delay doubles up to this
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that `gatefold.toml` says."""
+
+    format: int
+    installation: str  # a UUID: the name of this cluster on its nodes' disks, and of its folders outside the home
+    database: DatabaseConfig
+    s3: S3Config
+    nfs: NfsConfig
+    nodes: tuple[NodeConfig, ...] = ()
+    lifecycle: LifecycleConfig = LifecycleConfig()
+
+
+def load(path: Path) -> Config:
+    """Read *path*; raise ConfigError if it is missing, malformed, of a newer format or makes no sense."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: not found; run `gatefold setup` first") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    found = table.get("format")
+    if isinstance(found, int) and found > FORMAT:
+        raise ConfigError(f"{path}: format {found} is newer than this Gatefold reads ({FORMAT})")
+    config = parse(Config, table)
+    _check(config)
+    return config
+
+
+def parse(kind: type[T], table: dict[str, Any], prefix: str = "") -> T:
+    """Make a *kind* (a dataclass) of *table*, strictly; raise ConfigError naming the key."""
+    hints = get_type_hints(kind)
+    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]  # every kind is a dataclass
+    for key in table:
+        if key not in known:
+            raise ConfigError(f"{prefix}{key}: no such setting")
+    values: dict[str, Any] = {}
+    for name, field in known.items():
+        if name in table:
+            values[name] = _value(hints[name], table[name], f"{prefix}{name}")
+        elif field.default is MISSING:
+            raise ConfigError(f"{prefix}{name}: missing")
+    return kind(**values)
+
+
+def _value(hint: Any, value: Any, name: str) -> Any:
+    """Return *value* as a *hint*."""
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list):
+            raise ConfigError(f"{name}: wanted a list, found {value!r}")
+        return tuple(_value(get_args(hint)[0], each, f"{name}[{index}]") for index, each in enumerate(value))
+    if get_origin(hint) is types.UnionType:  # only `X | None` is used
+        return _value(get_args(hint)[0], value, name)
+    if is_dataclass(hint):
+        if not isinstance(value, dict):
+            raise ConfigError(f"{name}: wanted a table, found {value!r}")
+        return parse(hint, value, f"{name}.")  # type: ignore[arg-type]  # is_dataclass also admits instances
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is not hint:
+        raise ConfigError(f"{name}: wanted {hint.__name__}, found {value!r}")
+    return value
+
+
+def _check(config: Config) -> None:
+    """Refuse values that have the right type and make no sense."""
+    ports = {"s3.port": config.s3.port, "nfs.port": config.nfs.port, "nfs.mount_port": config.nfs.mount_port}
+    for index, node in enumerate(config.nodes):
+        ports[f"nodes[{index}].port"] = node.port
+    for name, port in ports.items():
+        if port not in _PORTS:
+            raise ConfigError(f"{name}: {port} is no port")
+    for name, address in (("s3.listen", config.s3.listen), ("nfs.listen", config.nfs.listen)):
+        check_address(name, address)
+    for name, text in (("installation", config.installation), *((f"node {n.id}: uuid", n.uuid) for n in config.nodes)):
+        try:
+            UUID(text)
+        except ValueError:
+            raise ConfigError(f"{name}: {text!r} is no UUID") from None
+    ids = [node.id for node in config.nodes]
+    if len(set(ids)) != len(ids):
+        raise ConfigError("nodes: two nodes have one id")
+    if config.database.managed and not (config.database.directory and config.database.socket_directory):
+        raise ConfigError("database: a managed database needs directory and socket_directory")
+
+
+def check_address(name: str, address: str) -> None:
+    """Raise ConfigError unless *address* is an IPv4 address that can be listened on."""
+    try:
+        ipaddress.IPv4Address(address)
+    except ValueError:
+        raise ConfigError(f"{name}: {address!r} is no IPv4 address") from None
+
+
+def render(config: Config) -> str:
+    """Return *config* as the text of `gatefold.toml`."""
+    database, s3, nfs, lifecycle = config.database, config.s3, config.nfs, config.lifecycle
+    lines = [
+        "# Gatefold's configuration, written by `gatefold setup`. Unknown keys are refused.",
+        "# Changes take effect at the next `gatefold serve`. Relative folders lie in the folder of this file.",
+        f"format = {config.format}",
+        f"installation = {_quoted(config.installation)}",
+        *_section("database", database),
+        *_section("s3", s3),
+        *_section("nfs", nfs),
+        *_section("lifecycle", lifecycle),
+    ]
+    for node in config.nodes:
+        lines += _section("[nodes]", node)
+    return "\n".join(lines) + "\n"
+
+
+def _section(name: str, values: Any) -> list[str]:
+    """Return a TOML table of the dataclass *values*."""
+    lines = ["", f"[{name}]"]
+    for field in fields(values):
+        value = getattr(values, field.name)
+        text = str(value).lower() if isinstance(value, bool) else _quoted(value) if isinstance(value, str) else value
+        lines.append(f"{field.name} = {text}")
+    return lines
+
+
+def _quoted(text: str) -> str:
+    """Return *text* as a TOML basic string."""
+    escaped = "".join(f"\\u{ord(char):04x}" if char < " " or char in '"\\\x7f' else char for char in text)
+    return f'"{escaped}"'

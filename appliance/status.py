@@ -1,0 +1,113 @@
+"""What `gatefold status` says: facts of the configuration, and live ones from the gateway if it runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from appliance.admin import NotAnswering, NotRunning, ask
+from appliance.greeting import host_of, s3_endpoint
+from foundation import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from appliance.config import Config
+    from appliance.home import Home
+    from metastore.api import MetaStore
+    from storage_engine.api import BodyStore
+
+
+def status(home: Home) -> dict[str, Any]:
+    """Return the facts; `state` is "running", "stopped" or "not answering".
+
+    Without an answer of the gateway the lists that it would fill are empty.
+    """
+    config = home.config()
+    facts = _configured(config)
+    try:
+        facts.update(ask(home, "status"))
+        facts["state"] = "running"
+    except NotAnswering:
+        facts["state"] = "not answering"
+    except NotRunning:
+        facts["state"] = "stopped"
+    return facts
+
+
+async def live_facts(metastore: MetaStore, bodies: BodyStore) -> dict[str, Any]:
+    """Return what a running gateway knows."""
+    keys = await metastore.access_keys()
+    accounts = await metastore.accounts()
+    return {
+        "version": __version__,
+        "exports": [
+            {"path": export.path, "read_only": export.read_only, "clients": list(export.clients)}
+            for export in await metastore.exports()
+        ],
+        "accounts": [
+            {"name": each.name, "access_keys": [key.access_key for key in keys if key.account == each.id]}
+            for each in accounts
+        ],
+        "nodes": [
+            {
+                "id": node.id,
+                "address": node.address,
+                "up": node.up,
+                "total_bytes": node.total_bytes,
+                "free_bytes": node.free_bytes,
+                "blobs": node.blobs,
+                "detail": node.detail,
+            }
+            for node in await bodies.states()
+        ],
+        "volumes": [
+            {"name": volume.name, "vol": volume.vol, "holder": volume.holder, "epoch": volume.epoch}
+            for volume in await metastore.volumes()
+        ],
+    }
+
+
+async def greeting_facts(metastore: MetaStore, bodies: BodyStore) -> dict[str, Any]:
+    """Return what `serve` prints once: the live facts and one key pair."""
+    key = (await metastore.access_keys())[0]
+    return {
+        **await live_facts(metastore, bodies),
+        "key": {"access_key": key.access_key, "secret_key": key.secret_key},
+    }
+
+
+def status_lines(facts: dict[str, Any]) -> Iterator[str]:
+    """Yield *facts* for people."""
+    nfs = facts["nfs"]
+    yield f"Gatefold {facts['version']}: {facts['state']}"
+    yield f"  S3       {facts['s3']['endpoint']}"
+    yield f"  NFS      {nfs['host']}, port {nfs['port']}, mount port {nfs['mount_port']}"
+    for export in facts["exports"]:
+        yield f"  export   {export['path']}{' (read-only)' if export['read_only'] else ''}"
+    for account in facts["accounts"]:
+        yield f"  account  {account['name']}: {' '.join(account['access_keys'])}"
+    for volume in facts["volumes"]:
+        yield f"  bucket   {volume['name']}"
+    for node in facts["nodes"]:
+        state = "up" if node["up"] else f"down {node['detail']}"
+        yield f"  node {node['id']}   {node['address']} {state}"
+
+
+def _configured(config: Config) -> dict[str, Any]:
+    return {
+        "version": __version__,
+        "state": "stopped",
+        "s3": {"endpoint": s3_endpoint(config)},
+        "nfs": {
+            "host": host_of(config.nfs.listen),
+            "port": config.nfs.port,
+            "mount_port": config.nfs.mount_port,
+            "portmap": config.nfs.portmap,
+        },
+        "exports": [],
+        "accounts": [],
+        "volumes": [],
+        "nodes": [
+            {"id": node.id, "address": f"{node.host}:{node.port}", "up": False, "detail": ""} for node in config.nodes
+        ],
+    }

@@ -1,0 +1,1 @@
+"""The benchmark: what a user gets, each figure beside the limit of the same machine in the same run."""

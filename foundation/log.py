@@ -1,0 +1,3 @@
+"""The house's logger: rooms that may not import Twisted log through this name."""
+
+from twisted.logger import Logger as Logger

@@ -1,0 +1,286 @@
+"""`MemoryMetaStore`: the whole metastore in memory, for models and tests.
+
+Commits are durable at the next `wait`, or when the clock makes its due calls. A test drives the states in between:
+`hold_commits` keeps one batch in flight while the next gathers, `release_batch` completes it, `refuse_next` makes it
+fail, `hold_loads` keeps loads in flight with the state they saw when they began.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from msgspec.structs import replace
+
+from foundation.aio import Promise
+from foundation.errors import BucketExists, BucketNotEmpty, BucketNotFound, NoReply
+from metastore.api import Holding, NumberBlock
+from metastore.grouping import BatchRefused, Fenced, Ledger
+from metastore.memory import reading
+from metastore.memory.database import BlobRange, MemoryDatabase
+from metastore.memory.garbage import MemoryGarbage
+from metastore.memory.registry import MemoryDirectory
+from metastore.records import FIRST_COOKIE, ROOT_INO, Gateway, Inode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from foundation.clock import Clock
+    from metastore.grouping import Batch
+    from metastore.records import Blob, Change, Extent, KeyEntry, Named, ObjectMeta, Volume
+
+T = TypeVar("T")
+#: The first number of each kind that a new volume may reserve.
+_FIRST_NUMBERS = {"ino": ROOT_INO + 1, "cookie": FIRST_COOKIE, "content": 1, "blob": 1}
+
+
+class MemoryMetaStore(MemoryDirectory, MemoryGarbage):
+    """One gateway's metastore over a `MemoryDatabase`, which other gateways may share."""
+
+    def __init__(self, clock: Clock, database: MemoryDatabase | None = None) -> None:
+        """Make a gateway of *database*, or of a new one."""
+        self._clock = clock
+        self._database = database or MemoryDatabase()
+        self._ledger = Ledger()
+        self._gateway = 0
+        self._in_flight: Batch | None = None
+        self._flush_is_due = False
+        self._commits_held = False
+        self._held_loads: list[Promise[None]] | None = None
+        self._refusal: BaseException | None = None
+
+    @property
+    def database(self) -> MemoryDatabase:
+        """Return what a further gateway has to share, and what a test may look into."""
+        return self._database
+
+    # -- what tests drive ---------------------------------------------------------------------------------------
+
+    def hold_commits(self) -> None:
+        """Keep the next batch in flight; Changes that come meanwhile gather in the one after it."""
+        self._commits_held = True
+
+    def release_batch(self) -> bool:
+        """Complete the batch in flight and send the next one; return whether there was any."""
+        self._send()
+        batch = self._in_flight
+        if batch is None:
+            return False
+        self._complete(batch)
+        self._send()
+        return True
+
+    def release_commits(self) -> None:
+        """Let commits through again, beginning with what was held."""
+        self._commits_held = False
+        self._flush()
+
+    def refuse_next(self, error: BaseException | None = None) -> None:
+        """Refuse the next batch that would complete."""
+        self._refusal = error or BatchRefused("refused on demand")
+
+    def hold_loads(self) -> None:
+        """Let loads and pages wait with what they saw when they began."""
+        self._held_loads = self._held_loads or []
+
+    def release_loads(self) -> None:
+        """Let every held load return, in order of arrival."""
+        held, self._held_loads = self._held_loads or [], None
+        for promise in held:
+            promise.resolve(None)
+
+    # -- open and close -----------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Be ready: there is nothing to connect to."""
+
+    async def close(self) -> None:
+        """Finish what is queued."""
+        self._flush()
+
+    # -- commits ------------------------------------------------------------------------------------------------
+
+    @property
+    def refused(self) -> Callable[[int, BaseException], object]:
+        """Return what is called once per volume that a refusal crashed."""
+        return self._ledger.refused
+
+    @refused.setter
+    def refused(self, call: Callable[[int, BaseException], object]) -> None:
+        self._ledger.refused = call
+
+    @property
+    def durable(self) -> int:
+        """Return the number of the last durable batch."""
+        return self._ledger.durable
+
+    @property
+    def pending_bytes(self) -> int:
+        """Return about how many bytes of Changes are not durable yet."""
+        return self._ledger.pending_bytes
+
+    def commit(self, change: Change) -> int:
+        """Queue *change* and return its batch's number."""
+        number = self._ledger.add(change)
+        if self._commits_held:
+            self._send()
+        elif not self._flush_is_due:
+            self._flush_is_due = True
+            self._clock.call_later(0, self._flush)
+        return number
+
+    async def wait(self, vol: int, batch: int) -> None:
+        """Return when *batch* is durable; raise NoReply if it was lost."""
+        self._flush()
+        await self._ledger.wait(vol, batch)
+
+    def _flush(self) -> None:
+        self._flush_is_due = False
+        self._send()
+        while self._in_flight is not None and not self._commits_held:
+            self._complete(self._in_flight)
+            self._send()
+
+    def _send(self) -> None:
+        if self._in_flight is None:
+            self._in_flight = self._ledger.next_batch()
+
+    def _complete(self, batch: Batch) -> None:
+        refusal, self._refusal = self._refusal, None
+        try:
+            if refusal is not None:
+                raise refusal
+            self._database.apply(batch, self._gateway)
+        except BatchRefused as error:
+            self._in_flight = None
+            self._ledger.refuse(batch, error)
+        else:
+            self._in_flight = None
+            self._ledger.settle(batch)
+
+    # -- numbers ------------------------------------------------------------------------------------------------
+
+    async def reserve(self, vol: int, kind: str, count: int) -> NumberBlock:
+        """Reserve *count* numbers of *kind*; raise NoReply if fenced."""
+        if kind not in {"ino", "cookie", "content"}:
+            raise ValueError(f"no such kind of number: {kind}")
+        self._own_epoch(vol)
+        return self._advance(vol, kind, count)
+
+    async def reserve_blobs(self, vol: int, count: int) -> NumberBlock:
+        """Reserve *count* blob ids for this gateway's epoch of *vol*; raise NoReply if fenced."""
+        epoch = self._own_epoch(vol)
+        block = self._advance(vol, "blob", count)
+        self._database.ranges.append(BlobRange(vol, block.first, block.last, self._gateway, epoch))
+        return block
+
+    def _advance(self, vol: int, kind: str, count: int) -> NumberBlock:
+        first = self._database.marks[vol, kind]
+        self._database.marks[vol, kind] = first + count
+        return NumberBlock(first, first + count - 1)
+
+    def _own_epoch(self, vol: int) -> int:
+        """Return the epoch at which this gateway serves *vol*; raise NoReply unless the database agrees."""
+        epoch = self._ledger.epochs.get(vol)
+        if epoch is None:
+            raise NoReply(f"volume {vol} is not served")
+        try:
+            self._database.fence(vol, self._gateway, epoch)
+        except Fenced as error:
+            raise NoReply(str(error)) from error
+        return epoch
+
+    # -- volumes ------------------------------------------------------------------------------------------------
+
+    async def register_gateway(self, name: str) -> Gateway:
+        """Add a row for this run and act under its number from now on."""
+        gateway = Gateway(len(self._database.gateways) + 1, name, self._clock.now_ns())
+        self._database.gateways.append(gateway)
+        self._gateway = gateway.id
+        return gateway
+
+    async def volumes(self) -> list[Volume]:
+        """Return every volume, by name."""
+        return sorted(self._database.volumes.values(), key=lambda volume: volume.name)
+
+    async def create_volume(self, volume: Volume, root: Inode) -> Volume:
+        """Add *volume* with its *root*, held by this gateway; raise BucketExists."""
+        database = self._database
+        if any(each.name == volume.name for each in database.volumes.values()):
+            raise BucketExists(volume.name)
+        vol, database.next_vol = database.next_vol, database.next_vol + 1
+        made = replace(volume, vol=vol, holder=self._gateway, epoch=1)
+        database.volumes[vol] = made
+        database.marks.update({(vol, kind): first for kind, first in _FIRST_NUMBERS.items()})
+        database.put(replace(root, vol=vol))
+        self._ledger.serve(vol, 1)
+        return made
+
+    async def drop_volume(self, vol: int) -> None:
+        """Delete an empty volume; raise BucketNotEmpty, or NoReply if fenced."""
+        await self.wait(vol, self._ledger.last)
+        self._own_epoch(vol)
+        if self._database.children.get((vol, ROOT_INO)):
+            raise BucketNotEmpty(f"volume {vol}")
+        self._ledger.leave(vol)
+        self._database.remove_volume(vol, self._clock.now_ns())
+
+    async def take_volume(self, vol: int) -> Holding:
+        """Become the holder of *vol* at the next epoch; raise BucketNotFound."""
+        old = self._database.volumes.get(vol)
+        if old is None:
+            raise BucketNotFound(f"volume {vol}")
+        self._ledger.leave(vol)
+        taken = replace(old, holder=self._gateway, epoch=old.epoch + 1)
+        self._database.volumes[vol] = taken
+        self._ledger.serve(vol, taken.epoch)
+        return Holding(taken, tuple(self._database.replies.get(vol, ())))
+
+    # -- loads and pages ----------------------------------------------------------------------------------------
+
+    async def _after_hold(self, seen: T) -> T:
+        """Return what was *seen*, when loads are let through."""
+        if self._held_loads is not None:
+            promise: Promise[None] = Promise()
+            self._held_loads.append(promise)
+            await promise
+        return seen
+
+    async def load_inodes(self, vol: int, inos: Sequence[int]) -> list[Inode]:
+        """Return the inodes among *inos* that exist."""
+        return await self._after_hold(reading.inodes(self._database, vol, inos))
+
+    async def load_edges(self, vol: int, keys: Sequence[tuple[int, bytes]]) -> list[Named]:
+        """Return the entries among *keys* that exist."""
+        return await self._after_hold(reading.edges(self._database, vol, keys))
+
+    async def load_alias(self, vol: int, parent: int, alias: bytes) -> Named | None:
+        """Return the entry of *parent* with that alias."""
+        return await self._after_hold(reading.alias(self._database, vol, parent, alias))
+
+    async def resolve_path(self, vol: int, top: int, components: Sequence[bytes]) -> list[Named]:
+        """Walk *components* as far as they exist."""
+        return await self._after_hold(reading.path(self._database, vol, top, components))
+
+    async def load_extents(self, vol: int, content: int, start: int, limit: int) -> list[Extent]:
+        """Return extents that end after *start*."""
+        return await self._after_hold(reading.extents(self._database, vol, content, start, limit))
+
+    async def load_blob(self, vol: int, blob: int) -> Blob | None:
+        """Return one blob's row."""
+        return await self._after_hold(reading.blob(self._database, vol, blob))
+
+    async def load_meta(self, vol: int, ino: int) -> ObjectMeta | None:
+        """Return one object's metadata."""
+        return await self._after_hold(reading.meta(self._database, vol, ino))
+
+    async def page_by_cookie(self, vol: int, parent: int, after: int, limit: int) -> list[Named]:
+        """Return the next entries by cookie."""
+        return await self._after_hold(reading.by_cookie(self._database, vol, parent, after, limit))
+
+    async def page_by_skey(self, vol: int, parent: int, lower: bytes, upper: bytes | None, limit: int) -> list[Named]:
+        """Return listed entries by skey."""
+        return await self._after_hold(reading.by_skey(self._database, vol, parent, lower, upper, limit))
+
+    async def walk(self, vol: int, top: int, lower: bytes, upper: bytes | None, limit: int) -> list[KeyEntry]:
+        """Return listed keys in byte order of their paths."""
+        return await self._after_hold(reading.walk(self._database, vol, top, lower, upper, limit))

@@ -1,0 +1,42 @@
+"""RFC 9110 conditions on an object (section 13), decided inside the plan that acts on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from foundation.errors import NotModified, PreconditionFailed
+
+if TYPE_CHECKING:
+    from namespace.api import Conditions
+
+NS_PER_SECOND = 1_000_000_000
+
+
+def check_read(conditions: Conditions, etag: bytes, modified_ns: int) -> None:
+    """Raise PreconditionFailed or NotModified unless a read may go on (RFC 9110, section 13.2.2)."""
+    seconds = modified_ns // NS_PER_SECOND
+    if conditions.if_match is not None:
+        if not _matches(conditions.if_match, etag):
+            raise PreconditionFailed("If-Match")
+    elif conditions.if_unmodified_since is not None and seconds > conditions.if_unmodified_since:
+        raise PreconditionFailed("If-Unmodified-Since")
+    if conditions.if_none_match is not None:
+        if _matches(conditions.if_none_match, etag):
+            raise NotModified("If-None-Match")
+    elif conditions.if_modified_since is not None and seconds <= conditions.if_modified_since:
+        raise NotModified("If-Modified-Since")
+
+
+def check_write(conditions: Conditions, etag: bytes | None, modified_ns: int) -> None:
+    """Raise PreconditionFailed unless a write may replace what has *etag*; None: there is nothing."""
+    if conditions.if_match is not None and (etag is None or not _matches(conditions.if_match, etag)):
+        raise PreconditionFailed("If-Match")
+    if conditions.if_none_match is not None and etag is not None and _matches(conditions.if_none_match, etag):
+        raise PreconditionFailed("If-None-Match")
+    since = conditions.if_unmodified_since
+    if since is not None and etag is not None and modified_ns // NS_PER_SECOND > since:
+        raise PreconditionFailed("If-Unmodified-Since")
+
+
+def _matches(tags: tuple[bytes, ...], etag: bytes) -> bool:
+    return b"*" in tags or etag in tags

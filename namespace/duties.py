@@ -1,0 +1,114 @@
+"""Background duties of the namespace: idle flush, freeing what nothing references, garbage on the nodes (DESIGN 4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from foundation.aio import spawn
+from foundation.crash import crash_point
+from foundation.errors import FsError, NoReply
+from foundation.log import Logger
+
+if TYPE_CHECKING:
+    from foundation.clock import Timer
+    from namespace.hall import Hall
+    from namespace.volume import VolumeState
+
+_log = Logger()
+_after_reclaim = crash_point("garbage.after_reclaim")
+_after_doom = crash_point("garbage.after_doom")
+_after_delete = crash_point("garbage.after_delete")
+#: How often the duties look round, in seconds.
+ROUND_SECONDS = 1.0
+#: A doomed blob stays this long, for reads that began before (and no read under way may be older).
+GRACE_NS = 10_000_000_000
+#: Rows freed by one transaction.
+CHUNK = 1000
+#: A volume with nothing new is looked at for this long after its last change.
+QUIET_NS = 6 * GRACE_NS
+
+
+class Duties:
+    """What the namespace does with nobody asking."""
+
+    def __init__(self, hall: Hall) -> None:
+        """Look after *hall*."""
+        self._hall = hall
+        self._timer: Timer | None = None
+        self._running = False
+        self._active: dict[int, tuple[int, int]] = {}  # vol -> (last batch seen, ns until which to look)
+
+    def start(self) -> None:
+        """Begin the rounds."""
+        self._timer = self._hall.clock.call_later(ROUND_SECONDS, self._round)
+
+    def stop(self) -> None:
+        """End the rounds; one under way finishes."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _round(self) -> None:
+        self.start()
+        self._hall.writeback.flush_idle()
+        if not self._running:
+            self._running = True
+            spawn("garbage", self._collect_all())
+
+    async def _collect_all(self) -> None:
+        try:
+            for volume in self._hall.volumes.every():
+                if self._is_due(volume):
+                    await self.collect(volume)
+        except (FsError, NoReply) as error:
+            _log.warn("garbage collection waits: {error}", error=error)
+        finally:
+            self._running = False
+
+    def _is_due(self, volume: VolumeState) -> bool:
+        now = self._hall.clock.now_ns()
+        seen, until = self._active.get(volume.vol, (-1, 0))
+        if volume.last_batch != seen:
+            self._active[volume.vol] = (volume.last_batch, now + QUIET_NS)
+            return True
+        return now < until
+
+    async def collect(self, volume: VolumeState) -> None:
+        """Free detached contents, doom what nothing references, delete what was doomed long enough ago."""
+        metastore, bodies = self._hall.engine.metastore, self._hall.bodies
+        while not volume.dead and await metastore.reclaim(volume.vol, CHUNK):
+            _after_reclaim()
+        now = self._hall.clock.now_ns()
+        while not volume.dead and await metastore.doom(volume.vol, now, CHUNK) == CHUNK:
+            pass
+        _after_doom()
+        before = min(now - GRACE_NS, volume.oldest_read(now))
+        while not volume.dead:
+            doomed = await metastore.doomed(volume.vol, before, CHUNK)
+            gone = await bodies.delete(volume.vol, [blob.id for blob in doomed]) if doomed else []
+            _after_delete()
+            if gone:
+                await metastore.forget_blobs(volume.vol, gone)
+            if len(doomed) < CHUNK or not gone:
+                return
+
+    async def reconcile(self, volume: VolumeState) -> int:
+        """Delete from the nodes what ranges of closed epochs left with no row; return how many blobs."""
+        held: set[int] = set()
+        swept = 0
+        async for copy in self._hall.bodies.inventory(volume.vol, verify=False):
+            held.add(copy.blob.id)
+            if len(held) >= CHUNK:
+                swept += await self._sweep(volume, sorted(held))
+                held.clear()
+        if held:
+            swept += await self._sweep(volume, sorted(held))
+        if swept:
+            _log.info("{count} orphaned blobs of {name} deleted", count=swept, name=volume.row.name)
+        return swept
+
+    async def _sweep(self, volume: VolumeState, ids: list[int]) -> int:
+        orphans = await self._hall.engine.metastore.unreferenced(volume.vol, ids)
+        if not orphans:
+            return 0
+        return len(await self._hall.bodies.delete(volume.vol, orphans))

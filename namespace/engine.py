@@ -1,0 +1,159 @@
+"""How an operation runs: resolve, plan, install, commit, release (DESIGN 2).
+
+A *plan* is a function of a `View`: it checks everything, changes nothing, never waits, and returns a `Planned` or
+raises an `FsError`; what it misses in memory it says by `Missing`, and is called again once that is loaded. Plan and
+install run back to back with no wait between them, so no lock and no half-done change can exist. The answer, success
+or refusal, leaves when the highest batch of all that was consulted is durable.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from foundation.aio import within
+from foundation.crash import crash_point
+from foundation.errors import FsError, NoReply, Unavailable
+from metastore.records import Edge, Extent, Inode, ObjectMeta
+from namespace.attributes import attr_of
+from namespace.loader import Loader
+from namespace.view import Missing, View
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from foundation.clock import Clock
+    from metastore.api import MetaStore
+    from namespace.api import Attr, FileId
+    from namespace.edit import Planned
+    from namespace.volume import VolumeState
+
+T = TypeVar("T")
+_after_install = crash_point("engine.after_install")
+_before_answer = crash_point("engine.before_answer")
+
+#: Changes that are not durable yet may take this much memory; above it mutating requests wait, then are refused.
+PENDING_LIMIT_BYTES = 64 << 20
+PAUSE_SECONDS = 10.0
+#: A plan that still misses something after so many loads is a bug, not a cold cache.
+MAX_LOADS = 64
+
+
+class Engine:
+    """Runs operations on the volumes of one gateway."""
+
+    def __init__(self, metastore: MetaStore, clock: Clock) -> None:
+        """Commit to and load from *metastore*."""
+        self.metastore = metastore
+        self.clock = clock
+        self.loader = Loader(metastore)
+        #: Called with (volume, error) when an installation failed; `Volumes` takes the volume anew.
+        self.crashed: Callable[[int, BaseException], object] = lambda _vol, _error: None
+
+    async def run(
+        self, volume: VolumeState, plan: Callable[[View], Planned[T]], subjects: tuple[FileId, ...] = ()
+    ) -> T:
+        """Run one operation and return its answer.
+
+        Raise the FsError it was refused with, `seen` set from *subjects*; NoReply if the volume crashed meanwhile.
+        """
+        stamp = volume.cache.begin_operation()
+        view = View(volume, stamp)
+        try:
+            planned = await self._plan(volume, view, plan)
+            batch, result = self._finish(volume, view, planned)
+        except Unavailable:
+            raise  # it says nothing of what was consulted, and must not wait for a database that stalls
+        except FsError as error:
+            if error.seen is None:
+                error.seen = tuple(_seen(view, subject) for subject in subjects)
+            await self.release(volume, view.batch)
+            raise
+        finally:
+            volume.cache.end_operation(stamp)
+        if batch > self.metastore.durable or volume.dead:
+            await self.release(volume, batch)
+        _before_answer()
+        return result
+
+    async def _plan(self, volume: VolumeState, view: View, plan: Callable[[View], Planned[T]]) -> Planned[T]:
+        for _ in range(MAX_LOADS):
+            if volume.dead:
+                raise Unavailable("the volume's incarnation ended")  # nothing was planned, so nothing happened
+            try:
+                planned = plan(view)
+            except Missing as missing:
+                await self.loader.load(volume, missing.need)
+                continue
+            if planned.change is not None and self.metastore.pending_bytes > PENDING_LIMIT_BYTES:
+                await self._pause(volume)
+                continue
+            return planned
+        raise RuntimeError("a plan never had enough")
+
+    async def _pause(self, volume: VolumeState) -> None:
+        """Wait until the database has caught up; raise Unavailable if it does not in time."""
+        caught_up = self.metastore.wait(volume.vol, volume.last_batch)
+        if not await within(self.clock, PAUSE_SECONDS, caught_up):
+            raise Unavailable("the database is behind")
+
+    def _finish(self, volume: VolumeState, view: View, planned: Planned[T]) -> tuple[int, T]:
+        """Install what was planned and return the batch to wait for, and the answer.
+
+        This cannot fail. If it does all the same, memory no longer shows what was committed: the volume is crashed.
+        """
+        try:
+            batch = view.batch if planned.change is None else self._install(volume, planned)
+            for effect in planned.effects:
+                effect()
+            _after_install()
+            return batch, planned.answer()
+        except NoReply:
+            raise
+        except Exception as error:
+            if planned.change is None and not planned.effects:
+                raise  # nothing was touched
+            self.crashed(volume.vol, error)
+            raise
+
+    def _install(self, volume: VolumeState, planned: Planned[Any]) -> int:
+        """Queue the change and make its rows what memory shows; return its batch. Nothing here waits."""
+        change = planned.change
+        assert change is not None
+        batch = self.metastore.commit(change)
+        volume.last_batch = batch
+        cache = volume.cache
+        for row in change.puts:
+            if type(row) is Inode:
+                cache.put_inode(row, batch)
+            elif type(row) is Edge:
+                cache.put_edge(row.parent, row.skey, row, batch)
+            elif type(row) is ObjectMeta:
+                entry = cache.inodes[row.ino]
+                entry.meta, entry.meta_known = row, True
+        for kind, key in change.drops:
+            if kind is Inode:
+                cache.drop_inode(int(key[0]), batch)
+            elif kind is Edge:
+                cache.put_edge(int(key[0]), bytes(key[1]), None, batch)
+            elif kind is ObjectMeta and (meta_of := cache.inodes.get(int(key[0]))) is not None:
+                meta_of.meta, meta_of.meta_known = None, True
+            else:
+                assert kind in (Extent, ObjectMeta)  # the body map changes by the plan's effects
+        self.loader.top_up(volume)
+        return batch
+
+    async def release(self, volume: VolumeState, batch: int) -> None:
+        """Return when *batch* is durable; raise NoReply if the volume crashed."""
+        if batch > self.metastore.durable:
+            await self.metastore.wait(volume.vol, batch)
+        if volume.dead:
+            raise NoReply("the volume's incarnation ended")
+
+
+def _seen(view: View, file: FileId) -> Attr | None:
+    """Return the attributes of *file* as the refusing plan saw them."""
+    entry = view.volume.cache.inodes.get(file.ino)
+    if entry is None or entry.image is None or entry.image.gen != file.gen:
+        return None
+    view.batch = max(view.batch, entry.batch)
+    return attr_of(entry)

@@ -1,0 +1,153 @@
+"""The verbs that only look: getattr, lookup, access, readlink, readdir, fsstat (RFC 1813, section 3.3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from foundation.errors import InvalidArgument, NotFound, NotSymlink
+from metastore.records import FIRST_COOKIE, ROOT_INO, FileType, Inode
+from namespace.api import Access, Attr, DirEntry, DirPage, FileId, FsStat, Looked
+from namespace.attributes import attr_of
+from namespace.authority import READ, SEARCH, WRITE, authorize, permits
+from namespace.edit import Planned
+from namespace.hall import Verbs
+from namespace.names import nfs_name
+from namespace.tree import find, open_directory
+from namespace.view import View, is_directory
+
+if TYPE_CHECKING:
+    from metastore.records import Named
+    from namespace.api import Caller
+    from namespace.volume import VolumeState
+
+T = TypeVar("T")
+
+#: File slots that FSSTAT tells of: inode numbers do not run out.
+FILES_MAX = 1 << 40
+
+
+class LookVerbs(Verbs):
+    """What callers see of names and attributes."""
+
+    async def root(self, vol: int) -> FileId:
+        """Return the root directory of *vol*."""
+        volume = await self._volumes.numbered(vol)
+        return await self._engine.run(volume, lambda view: _answer(attr_of(view.live(ROOT_INO)[0]).file))
+
+    async def getattr(self, _caller: Caller, file: FileId) -> Attr:
+        """Return attributes; they need no right (RFC 1813, section 3.3.1)."""
+        volume = await self._volumes.numbered(file.vol)
+        return await self._engine.run(volume, lambda view: _answer(attr_of(view.file(file)[0])))
+
+    async def lookup(self, caller: Caller, directory: FileId, name: bytes) -> Looked:
+        """Find *name*; `.` and `..` included."""
+        volume = await self._volumes.numbered(directory.vol)
+
+        def plan(view: View) -> Planned[Looked]:
+            entry, image = open_directory(view, directory)
+            found, _ = view.live(_named_ino(view, caller, image, name))
+            return _answer(Looked(attr_of(found), attr_of(entry)))
+
+        return await self._engine.run(volume, plan, (directory,))
+
+    async def access(self, caller: Caller, file: FileId, wanted: int) -> tuple[Attr, int]:
+        """Return the file and those bits of *wanted* that the caller has."""
+        volume = await self._volumes.numbered(file.vol)
+
+        def plan(view: View) -> Planned[tuple[Attr, int]]:
+            entry, image = view.file(file)
+            return _answer((attr_of(entry), wanted & _access(caller, image)))
+
+        return await self._engine.run(volume, plan, (file,))
+
+    async def readlink(self, _caller: Caller, file: FileId) -> tuple[Attr, bytes]:
+        """Return a symbolic link's text; raise NotSymlink."""
+        volume = await self._volumes.numbered(file.vol)
+
+        def plan(view: View) -> Planned[tuple[Attr, bytes]]:
+            entry, image = view.file(file)
+            if image.type != FileType.SYMLINK or image.target is None:
+                raise NotSymlink("not a symbolic link")
+            return _answer((attr_of(entry), image.target))
+
+        return await self._engine.run(volume, plan, (file,))
+
+    async def fsstat(self, _caller: Caller, file: FileId) -> tuple[Attr, FsStat]:
+        """Return the room that the storage nodes have."""
+        attr = await self.getattr(_caller, file)
+        space = await self._bodies.space()
+        return attr, FsStat(space.total, space.free, FILES_MAX, FILES_MAX)
+
+    async def readdir(self, caller: Caller, directory: FileId, after: int, limit: int) -> DirPage:
+        """Return at most *limit* entries with a cookie > *after*, by cookie (RFC 1813, section 3.3.16).
+
+        The page is read from the database after all that this directory's view consults is durable, so it shows
+        every change that anybody was told of, and nothing that a crash could take back (ADR 0060).
+        """
+        if limit < 1:
+            raise InvalidArgument("a page has room for an entry")
+        volume = await self._volumes.numbered(directory.vol)
+
+        def plan(view: View) -> Planned[tuple[Attr, Attr]]:
+            entry, image = open_directory(view, directory)
+            authorize(caller, image, READ)
+            return _answer((attr_of(entry), attr_of(view.live(image.parent)[0])))
+
+        here, above = await self._engine.run(volume, plan, (directory,))
+        entries = [
+            DirEntry(name, cookie, attr.file.ino, attr)
+            for name, cookie, attr in ((b".", 1, here), (b"..", 2, above))
+            if cookie > after
+        ][:limit]
+        if len(entries) == limit:
+            return DirPage(here, tuple(entries), eof=False)
+        room = limit - len(entries)
+        page = await self._page(volume, directory.ino, max(after, FIRST_COOKIE - 1), room + 1)
+        entries += page[:room]
+        return DirPage(here, tuple(entries), eof=len(page) <= room)
+
+    async def _page(self, volume: VolumeState, directory: int, after: int, limit: int) -> list[DirEntry]:
+        token = volume.cache.begin_load()
+        try:
+            page = await self._engine.metastore.page_by_cookie(volume.vol, directory, after, limit)
+            return await self._engine.run(volume, lambda view: _answer([_entry(view, named) for named in page]))
+        finally:
+            volume.cache.end_load(token)
+
+
+def _entry(view: View, named: Named) -> DirEntry:
+    """Return a page's entry with the attributes of the live inode, which may be newer than the page."""
+    entry = view.volume.cache.learn_inode(named.inode)
+    attr = attr_of(entry) if entry.image is not None else None
+    view.batch = max(view.batch, entry.batch)
+    edge = named.edge
+    return DirEntry(nfs_name(edge.skey, edge.alias), edge.cookie, edge.ino, attr)
+
+
+def _answer(value: T) -> Planned[T]:
+    """Return a plan that changes nothing and answers *value*."""
+    return Planned(lambda: value)
+
+
+def _named_ino(view: View, caller: Caller, directory: Inode, name: bytes) -> int:
+    if name in (b".", b".."):
+        authorize(caller, directory, SEARCH)
+        return directory.ino if name == b"." else directory.parent
+    edge = find(view, caller, directory, name)
+    if edge is None:
+        raise NotFound("no such name")
+    return edge.ino
+
+
+def _access(caller: Caller, image: Inode) -> int:
+    """Return every ACCESS bit that the mode gives (RFC 1813, section 3.3.4)."""
+    granted = 0
+    if permits(caller, image, READ):
+        granted |= Access.READ
+    if permits(caller, image, SEARCH):
+        granted |= Access.LOOKUP if is_directory(image) else Access.EXECUTE
+    if not caller.read_only and permits(caller, image, WRITE):
+        granted |= Access.MODIFY | Access.EXTEND
+        if is_directory(image):
+            granted |= Access.DELETE
+    return granted

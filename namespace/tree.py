@@ -1,0 +1,244 @@
+"""The verbs that change names: create, mkdir, symlink, mknod, link, remove, rmdir (POSIX; RFC 1813, section 3.3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from foundation.errors import (
+    AlreadyExists,
+    InvalidArgument,
+    IsDirectory,
+    NameTooLong,
+    NotDirectory,
+    NotEmpty,
+    NotFound,
+    NotPermitted,
+    TooManyLinks,
+)
+from metastore.records import FileType, Inode, InodeFlag
+from namespace.api import CreateMode, Linked, Made, SetAttr
+from namespace.attributes import Before, attr_of
+from namespace.authority import SEARCH, WRITE, authorize, authorize_entry, authorize_io
+from namespace.edit import Edit, Planned
+from namespace.hall import Verbs
+from namespace.names import check_name, check_new_name, directory_skey, file_skey
+from namespace.setattr import initial_fields, truncate
+from namespace.silly import is_silly_name
+from namespace.view import View, is_directory
+
+if TYPE_CHECKING:
+    from metastore.records import Edge
+    from namespace.api import Caller, FileId, Wcc
+    from namespace.cache import InodeEntry
+
+#: Longest text of a symbolic link, in bytes.
+TARGET_MAX = 4096
+LINK_MAX = 65_000
+SETGID = 0o2000
+
+
+class TreeVerbs(Verbs):
+    """Names, made and taken away."""
+
+    async def create(
+        self, caller: Caller, directory: FileId, name: bytes, mode: CreateMode, attrs: SetAttr, verifier: bytes
+    ) -> Made:
+        """Make a regular file (RFC 1813, section 3.3.8)."""
+        volume = await self._volumes.numbered(directory.vol)
+
+        def plan(view: View) -> Planned[Made]:
+            parent, image = open_directory(view, directory)
+            check_new_name(name)
+            existing = find(view, caller, image, name)
+            if existing is not None:
+                return self._existing(view, caller, parent, existing, mode, attrs, verifier)
+            edit = Edit(view, self._clock.now_ns())
+            extra = {"create_verf": verifier} if mode == CreateMode.EXCLUSIVE else {}
+            return self._make(edit, caller, parent, name, FileType.REGULAR, attrs, **extra)
+
+        return await self._engine.run(volume, plan, (directory,))
+
+    def _existing(  # noqa: PLR0913, PLR0917 - all that CREATE said
+        self,
+        view: View,
+        caller: Caller,
+        parent: InodeEntry,
+        existing: Edge,
+        mode: CreateMode,
+        attrs: SetAttr,
+        verifier: bytes,
+    ) -> Planned[Made]:
+        """Answer a CREATE whose name is taken: UNCHECKED takes the file as it is, EXCLUSIVE knows its own."""
+        entry, image = view.live(existing.ino)
+        before = Before(parent)
+        mine = mode == CreateMode.EXCLUSIVE and image.create_verf is not None and image.create_verf == verifier
+        if mode != CreateMode.UNCHECKED and not mine:
+            raise AlreadyExists("the name is taken")
+        if is_directory(image) or image.type != FileType.REGULAR:
+            raise AlreadyExists("the name is taken by something else than a file")
+        if mine or attrs.size is None:
+            return Planned(lambda: Made(attr_of(entry), before.wcc()))
+        authorize_io(caller, image, WRITE)
+        edit = Edit(view, self._clock.now_ns())
+        truncate(edit, entry, attrs.size)
+        return edit.planned(lambda: Made(attr_of(entry), before.wcc()))
+
+    async def mkdir(self, caller: Caller, directory: FileId, name: bytes, attrs: SetAttr) -> Made:
+        """Make a directory, explicit (RFC 1813, section 3.3.9)."""
+        return await self._new(caller, directory, name, FileType.DIRECTORY, attrs, flags=int(InodeFlag.EXPLICIT))
+
+    async def symlink(self, caller: Caller, directory: FileId, name: bytes, target: bytes, attrs: SetAttr) -> Made:
+        """Make a symbolic link (RFC 1813, section 3.3.10)."""
+        if len(target) > TARGET_MAX:
+            raise NameTooLong("a symbolic link has at most 4,096 bytes")
+        if not target or b"\0" in target:
+            raise InvalidArgument("a symbolic link is neither empty nor has it a NUL")
+        return await self._new(caller, directory, name, FileType.SYMLINK, attrs, target=target, size=len(target))
+
+    async def mknod(self, caller: Caller, directory: FileId, name: bytes, kind: int, rdev: int, attrs: SetAttr) -> Made:
+        """Make a device, socket or FIFO (RFC 1813, section 3.3.11)."""
+        if kind not in (FileType.BLOCK, FileType.CHARACTER, FileType.SOCKET, FileType.FIFO):
+            raise InvalidArgument("not a special file")
+        if kind in (FileType.BLOCK, FileType.CHARACTER) and caller.uid != 0:
+            raise NotPermitted("only the super-user makes devices")
+        return await self._new(caller, directory, name, FileType(kind), attrs, rdev=rdev)
+
+    async def _new(
+        self, caller: Caller, directory: FileId, name: bytes, kind: FileType, attrs: SetAttr, **fields: object
+    ) -> Made:
+        volume = await self._volumes.numbered(directory.vol)
+
+        def plan(view: View) -> Planned[Made]:
+            parent, image = open_directory(view, directory)
+            check_new_name(name)
+            if find(view, caller, image, name) is not None:
+                raise AlreadyExists("the name is taken")
+            return self._make(Edit(view, self._clock.now_ns()), caller, parent, name, kind, attrs, **fields)
+
+        return await self._engine.run(volume, plan, (directory,))
+
+    def _make(
+        self,
+        edit: Edit,
+        caller: Caller,
+        parent: InodeEntry,
+        name: bytes,
+        kind: FileType,
+        attrs: SetAttr,
+        **fields: object,
+    ) -> Planned[Made]:
+        """Plan a new inode called *name* in *parent*."""
+        directory = edit.image(parent)
+        authorize_entry(caller, directory)
+        before = Before(parent)
+        mode, uid, gid, times = initial_fields(caller, directory, kind, attrs, edit.now_ns)
+        if kind == FileType.DIRECTORY:
+            times["parent"] = directory.ino
+        made = edit.new_inode(kind, mode, uid, gid, **{**times, **fields})
+        skey = directory_skey(name) if kind == FileType.DIRECTORY else file_skey(name)
+        listed = kind in (FileType.REGULAR, FileType.DIRECTORY) and not is_silly_name(name)
+        edit.place(directory.ino, skey, made.ino, listed=listed)
+        edit.touch_directory(parent, entries=1, links=int(kind == FileType.DIRECTORY), explicit=True)
+        cache = edit.view.volume.cache
+        return edit.planned(lambda: Made(attr_of(cache.inodes[made.ino]), before.wcc()))
+
+    async def link(self, caller: Caller, file: FileId, directory: FileId, name: bytes) -> Linked:
+        """Give a file a further name (RFC 1813, section 3.3.15)."""
+        volume = await self._volumes.numbered(directory.vol)
+
+        def plan(view: View) -> Planned[Linked]:
+            entry, image = view.file(file)
+            parent, parent_image = open_directory(view, directory)
+            check_new_name(name)
+            if is_directory(image):
+                raise IsDirectory("a directory has one name")
+            if find(view, caller, parent_image, name) is not None:
+                raise AlreadyExists("the name is taken")
+            authorize_entry(caller, parent_image)
+            if image.nlink >= LINK_MAX:
+                raise TooManyLinks("the file has as many names as it can have")
+            edit = Edit(view, self._clock.now_ns())
+            before = Before(parent)
+            edit.touch(entry, nlink=image.nlink + 1)
+            edit.place(parent_image.ino, file_skey(name), image.ino, listed=image.type == FileType.REGULAR)
+            edit.touch_directory(parent, entries=1, explicit=True)
+            return edit.planned(lambda: Linked(attr_of(entry), before.wcc()))
+
+        return await self._engine.run(volume, plan, (file, directory))
+
+    async def remove(self, caller: Caller, directory: FileId, name: bytes) -> Wcc:
+        """Unlink anything but a directory (RFC 1813, section 3.3.12)."""
+        volume = await self._volumes.numbered(directory.vol)
+
+        def plan(view: View) -> Planned[Wcc]:
+            parent, image = open_directory(view, directory)
+            edge = find_existing(view, caller, image, name)
+            entry, victim = view.live(edge.ino)
+            if is_directory(victim):
+                raise IsDirectory("a directory is removed by rmdir")
+            authorize_entry(caller, image, victim)
+            edit = Edit(view, self._clock.now_ns())
+            before = Before(parent)
+            unlink(edit, entry, edge)
+            edit.touch_directory(parent, entries=-1, explicit=True)
+            return edit.planned(before.wcc)
+
+        return await self._engine.run(volume, plan, (directory,))
+
+    async def rmdir(self, caller: Caller, directory: FileId, name: bytes) -> Wcc:
+        """Remove an empty directory (RFC 1813, section 3.3.13)."""
+        volume = await self._volumes.numbered(directory.vol)
+
+        def plan(view: View) -> Planned[Wcc]:
+            parent, image = open_directory(view, directory)
+            if name == b".":
+                raise InvalidArgument("`.` cannot be removed")
+            edge = find_existing(view, caller, image, name)
+            _, victim = view.live(edge.ino)
+            if not is_directory(victim):
+                raise NotDirectory("rmdir removes directories")
+            authorize_entry(caller, image, victim)
+            if victim.entries:
+                raise NotEmpty("the directory has entries")
+            edit = Edit(view, self._clock.now_ns())
+            before = Before(parent)
+            edit.unplace(edge)
+            edit.drop_inode(victim)
+            edit.touch_directory(parent, entries=-1, links=-1, explicit=True)
+            return edit.planned(before.wcc)
+
+        return await self._engine.run(volume, plan, (directory,))
+
+
+def open_directory(view: View, directory: FileId) -> tuple[InodeEntry, Inode]:
+    """Return the directory that a handle names; raise NotDirectory."""
+    entry, image = view.file(directory)
+    if not is_directory(image):
+        raise NotDirectory("the handle names no directory")
+    return entry, image
+
+
+def find(view: View, caller: Caller, directory: Inode, name: bytes) -> Edge | None:
+    """Look *name* up with the right to search *directory*."""
+    check_name(name)
+    authorize(caller, directory, SEARCH)
+    return view.named(directory.ino, name)
+
+
+def find_existing(view: View, caller: Caller, directory: Inode, name: bytes) -> Edge:
+    """Return the entry *name*; raise NotFound if there is none."""
+    check_new_name(name)
+    edge = find(view, caller, directory, name)
+    if edge is None:
+        raise NotFound("no such name")
+    return edge
+
+
+def unlink(edit: Edit, entry: InodeEntry, edge: Edge) -> None:
+    """Take one name of a file away, and the file with its last name."""
+    image = edit.image(entry)
+    edit.unplace(edge)
+    if image.nlink > 1:
+        edit.touch(entry, nlink=image.nlink - 1)
+    else:
+        edit.drop_inode(image)

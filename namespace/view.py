@@ -1,0 +1,225 @@
+"""What a plan sees: a read-only view of one volume that notes what was consulted and says what is missing.
+
+Looking at something that is not in memory raises `Missing`; the engine loads it and plans again. `batch` grows to the
+highest batch of all that was consulted: the answer leaves when that batch is durable.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
+
+from foundation.errors import StaleHandle
+from metastore.records import Extent, FileType, Inode
+from namespace.extents import ExtentMap
+from namespace.names import directory_skey, file_skey
+
+if TYPE_CHECKING:
+    from metastore.records import Edge, ObjectMeta
+    from namespace.api import FileId
+    from namespace.cache import InodeEntry
+    from namespace.volume import VolumeState
+
+#: An upper bound for offsets: every byte of a file lies below it.
+MAX_SIZE = (1 << 63) - 1
+
+
+class NeedInode(Struct, frozen=True):
+    """An inode is not in memory."""
+
+    ino: int
+
+
+class NeedEdges(Struct, frozen=True):
+    """Names of one directory are not in memory."""
+
+    parent: int
+    skeys: tuple[bytes, ...]
+
+
+class NeedPath(Struct, frozen=True):
+    """The rest of a path is not in memory."""
+
+    top: int
+    components: tuple[bytes, ...]
+
+
+class NeedExtents(Struct, frozen=True):
+    """A part of a body map is not in memory."""
+
+    entry: InodeEntry
+    start: int
+    end: int
+
+
+class NeedMeta(Struct, frozen=True):
+    """An object's S3 metadata is not in memory."""
+
+    entry: InodeEntry
+
+
+class NeedNumbers(Struct, frozen=True):
+    """A number pool is dry."""
+
+    kind: str
+
+
+Need: TypeAlias = NeedInode | NeedEdges | NeedPath | NeedExtents | NeedMeta | NeedNumbers
+
+
+class Missing(Exception):
+    """The plan cannot go on before *need* is in memory."""
+
+    def __init__(self, need: Need) -> None:
+        """Say what is needed."""
+        super().__init__(need)
+        self.need = need
+
+
+class View:
+    """One operation's look at a volume; plans call it again from the start after each load."""
+
+    __slots__ = ("batch", "stamp", "volume")
+
+    def __init__(self, volume: VolumeState, stamp: int) -> None:
+        """Look at *volume* on behalf of the operation with *stamp*."""
+        self.volume = volume
+        self.stamp = stamp
+        self.batch = 0
+
+    # ------------------------------------------------------------------ inodes
+
+    def entry(self, ino: int) -> InodeEntry:
+        """Return the inode's entry in memory; its image is None if the inode is gone."""
+        entry = self.volume.cache.inodes.get(ino)
+        if entry is None:
+            raise Missing(NeedInode(ino))
+        entry.stamp = self.stamp
+        self.batch = max(self.batch, entry.batch)
+        return entry
+
+    def live(self, ino: int) -> tuple[InodeEntry, Inode]:
+        """Return an inode that an entry or a parent names, with its image."""
+        entry = self.entry(ino)
+        if entry.image is None:
+            raise StaleHandle("the object is gone")
+        return entry, entry.image
+
+    def file(self, file: FileId) -> tuple[InodeEntry, Inode]:
+        """Return the inode that a handle names; raise StaleHandle if it is gone or never was."""
+        entry = self.entry(file.ino)
+        image = entry.image
+        if image is None or image.gen != file.gen:
+            raise StaleHandle("the handle names nothing")
+        return entry, image
+
+    # ------------------------------------------------------------------ names
+
+    def edge(self, directory: int, skey: bytes) -> Edge | None:
+        """Return what *skey* means in *directory*; None if there is no such name."""
+        found, edge = self._known_edge(directory, skey)
+        if not found:
+            raise Missing(NeedEdges(directory, (skey,)))
+        return edge
+
+    def named(self, directory: int, name: bytes) -> Edge | None:
+        """Return what an NFS *name* means in *directory*: a directory before anything else (DESIGN 3.2)."""
+        as_directory, as_file = directory_skey(name), file_skey(name)
+        found_directory, edge = self._known_edge(directory, as_directory)
+        if edge is not None:
+            return edge
+        found_file, edge = self._known_edge(directory, as_file)
+        if not (found_directory and found_file):
+            raise Missing(NeedEdges(directory, (as_directory, as_file)))
+        return edge
+
+    def _known_edge(self, directory: int, skey: bytes) -> tuple[bool, Edge | None]:
+        names = self.volume.cache.directories.get(directory)
+        if names is None:
+            return False, None
+        entry = names.entries.get(skey)
+        if entry is None:
+            return names.known.covers(skey), None
+        entry.stamp = self.stamp
+        self.batch = max(self.batch, entry.batch)
+        return True, entry.edge
+
+    def path(self, top: int, components: list[bytes]) -> list[Inode]:
+        """Return the inodes along *components* (skeys) below *top*, as far as they exist."""
+        found: list[Inode] = []
+        parent = top
+        for index, skey in enumerate(components):
+            known, edge = self._known_edge(parent, skey)
+            if not known or (edge is not None and edge.ino not in self.volume.cache.inodes):
+                raise Missing(NeedPath(parent, tuple(components[index:])))
+            self.entry(parent)  # a negative answer consults the directory too
+            if edge is None:
+                break
+            _, image = self.live(edge.ino)
+            found.append(image)
+            parent = image.ino
+        return found
+
+    def ancestors(self, directory: Inode) -> list[int]:
+        """Return the inode numbers from *directory* up to the root, both included."""
+        chain = [directory.ino]
+        while directory.parent != directory.ino:
+            _, directory = self.live(directory.parent)
+            chain.append(directory.ino)
+        return chain
+
+    # ------------------------------------------------------------------ bodies and metadata
+
+    def extents(self, entry: InodeEntry, start: int, end: int) -> ExtentMap:
+        """Return the file's body map, known at least in [start, end)."""
+        extents = self._body_map(entry)
+        if start < end and not extents.known.covers_range(start, end):
+            raise Missing(NeedExtents(entry, start, end))
+        return extents
+
+    def _body_map(self, entry: InodeEntry) -> ExtentMap:
+        """Return the map in memory; what the inode itself tells (nothing, or one extent) is whole."""
+        image = entry.image
+        assert image is not None
+        extents = entry.extents
+        if extents is None or extents.content != image.content:
+            extents = ExtentMap(image.content)
+            if not image.extents:
+                extents.learn(inline_extent(image), 0, None)
+            entry.extents = extents
+            self.volume.cache.recount(entry)
+        return extents
+
+    def meta(self, entry: InodeEntry) -> ObjectMeta | None:
+        """Return the object's S3 metadata."""
+        if not entry.meta_known:
+            raise Missing(NeedMeta(entry))
+        return entry.meta
+
+    # ------------------------------------------------------------------ new numbers
+
+    def number(self, kind: str) -> int:
+        """Return a new number of *kind*; one that a plan does not use in the end is lost, which is no harm."""
+        number = self.volume.numbers[kind].take()
+        if number is None:
+            raise Missing(NeedNumbers(kind))
+        return number
+
+
+def new_generation() -> int:
+    """Return a new inode generation: 32 random bits."""
+    return random.getrandbits(32)
+
+
+def inline_extent(image: Inode) -> list[Extent]:
+    """Return the extent that the inode itself holds, as a list of none or one."""
+    if not image.x_length:
+        return []
+    return [Extent(image.vol, image.content, image.x_offset, image.x_length, image.x_blob, image.x_blob_offset)]
+
+
+def is_directory(image: Inode) -> bool:
+    """Tell whether *image* is a directory."""
+    return image.type == FileType.DIRECTORY

@@ -1,0 +1,88 @@
+"""One volume as this gateway serves it: one incarnation of its cache, its numbers and its write verifier.
+
+A crash of the volume (refused batch, lost fence) ends the incarnation; everything here is dropped with it and a new
+object takes its place after the volume was taken again.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from namespace.cache import Cache
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from metastore.api import NumberBlock
+    from metastore.records import Volume
+
+#: How many numbers are reserved ahead in one commit, and when the next block is fetched.
+BLOCK = 1 << 16
+LOW_WATER = BLOCK // 4
+
+
+class NumberPool:
+    """Numbers of one kind that this incarnation may use."""
+
+    __slots__ = ("_blocks", "fetching")
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._blocks: list[list[int]] = []  # [next, last]
+        self.fetching = False
+
+    def add(self, block: NumberBlock) -> None:
+        """Add a reserved block."""
+        self._blocks.append([block.first, block.last])
+
+    @property
+    def left(self) -> int:
+        """Return how many numbers there are."""
+        return sum(last - first + 1 for first, last in self._blocks)
+
+    def take(self) -> int | None:
+        """Return a number nobody had before, or None when the pool is dry."""
+        if not self._blocks:
+            return None
+        block = self._blocks[0]
+        number = block[0]
+        block[0] += 1
+        if block[0] > block[1]:
+            self._blocks.pop(0)
+        return number
+
+
+class VolumeState:
+    """One incarnation of a volume."""
+
+    def __init__(self, row: Volume, cache_bytes: int, durable: Callable[[], int]) -> None:
+        """Serve *row* with an empty cache."""
+        self.row = row
+        self.vol = row.vol
+        self.epoch = row.epoch
+        self.cache = Cache(cache_bytes, durable)
+        self.verifier = secrets.token_bytes(8)
+        self.numbers = {kind: NumberPool() for kind in ("ino", "cookie", "content", "blob")}
+        self.last_batch = 0  # the newest batch with a change of this volume: what a tree-wide page waits for
+        self.dead = False  # the incarnation is over: whoever waited gives no answer
+        self.readers: dict[int, int] = {}  # open reads -> ns they began: younger doomed blobs stay
+        self._next_reader = 0
+
+    def new_verifier(self) -> None:
+        """Change the write verifier: UNSTABLE bytes were dropped (RFC 1813, section 3.3.21)."""
+        self.verifier = secrets.token_bytes(8)
+
+    def begin_read(self, now_ns: int) -> int:
+        """Keep every blob that is alive now until `end_read` of the returned token."""
+        self._next_reader += 1
+        self.readers[self._next_reader] = now_ns
+        return self._next_reader
+
+    def end_read(self, token: int) -> None:
+        """Let the blobs go."""
+        self.readers.pop(token, None)
+
+    def oldest_read(self, now_ns: int) -> int:
+        """Return when the oldest read under way began; *now_ns* if there is none."""
+        return min(self.readers.values(), default=now_ns)

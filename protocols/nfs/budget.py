@@ -1,0 +1,70 @@
+"""Limits of the RPC transports, and the memory that all calls in flight share."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from foundation.clock import Clock
+
+
+class Limits(Struct, frozen=True):
+    """What one peer, and all together, may take. Bytes count a call's record and the longest reply it asks for."""
+
+    record_bytes: int = (1 << 20) + 8192  # wtmax and room for the head of a call
+    calls_per_connection: int = 256
+    bytes_per_connection: int = 16 << 20
+    bytes_in_all: int = 256 << 20
+    calls_per_turn: int = 64  # of one connection, before others get their turn
+    connections: int = 1024
+    connections_per_host: int = 256  # a whole network may come from one address
+    datagrams: int = 64  # UDP calls in flight; more are dropped, as UDP may
+    first_record_seconds: float = 30.0
+    record_seconds: float = 10.0  # from a record's first byte to its last
+    idle_seconds: float = 360.0  # longer than the 5 minutes after which Linux closes the connection itself
+    stuck_seconds: float = 300.0  # a peer that does not read its replies
+    sweep_seconds: float = 2.0
+
+
+class Budget:
+    """Bytes that all calls in flight and all unsent replies share."""
+
+    def __init__(self, limit_bytes: int, clock: Clock) -> None:
+        """Allow *limit_bytes*; one call more may pass the limit, so that the largest always can run."""
+        self._limit = limit_bytes
+        self._clock = clock
+        self._waiting: deque[Callable[[], object]] = deque()
+        self._waking = False
+        self.used = 0
+
+    def exhausted(self) -> bool:
+        """Tell whether no further call may start."""
+        return self.used >= self._limit
+
+    def take(self, size: int) -> None:
+        """Count *size* bytes."""
+        self.used += size
+
+    def give(self, size: int) -> None:
+        """Give *size* bytes back and let those who wait go on, in order."""
+        self.used -= size
+        if self._waiting and not self._waking:
+            self._waking = True
+            self._clock.call_later(0.0, self._wake)
+
+    def wait(self, go_on: Callable[[], object]) -> None:
+        """Call *go_on* once there is room."""
+        self._waiting.append(go_on)
+
+    def _wake(self) -> None:
+        self._waking = False
+        # Who finds no room again queues behind the others: only those who wait now have their turn.
+        for _ in range(len(self._waiting)):
+            if self.exhausted():
+                return
+            self._waiting.popleft()()

@@ -1,0 +1,62 @@
+"""A mount in the kernel client lab, a fresh folder in it for each test, and S3 clients of the shared house."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from house import House
+    from lab import KernelLab, Outcome
+
+
+@dataclass(frozen=True)
+class Place:
+    """One test's folder in the shared bucket, by both doors."""
+
+    house: House
+    lab: KernelLab
+    name: str
+
+    def run(self, script: str, *, opts: str = "", timeout: float = 120) -> Outcome:
+        """Mount, enter the folder and run *script* there (bash, ended by its first failing command)."""
+        head = f"set -eu -o pipefail\nmkdir -p {self.name}\ncd {self.name}\n"
+        return self.lab.run(
+            head + script,
+            export=self.house.export,
+            port=self.house.nfs_port,
+            mountport=self.house.mount_port,
+            opts=opts,
+            timeout=timeout,
+        )
+
+    def key(self, path: str) -> str:
+        """Return the S3 key of *path* in this folder."""
+        return f"{self.name}/{path}"
+
+
+@pytest.fixture
+def place(house: House, lab: KernelLab) -> Place:
+    """Return a folder name that no other test uses."""
+    return Place(house, lab, "t-" + uuid.uuid4().hex[:10])
+
+
+@pytest.fixture
+def s3(house: House) -> Iterator[Any]:
+    """Return a boto3 client that never retries: a retried fault would be hidden."""
+    with closing(house.s3()) as client:
+        yield client
+
+
+@pytest.fixture
+def new_bucket(s3: Any) -> str:
+    """Return a bucket of this test alone."""
+    name = "b-" + uuid.uuid4().hex[:12]
+    s3.create_bucket(Bucket=name)
+    return name

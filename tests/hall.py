@@ -1,0 +1,86 @@
+"""The namespace over memory rooms and a clock that tests move: no socket, no database, no reactor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from foundation.aio import start
+from foundation.clock import ManualClock
+from metastore.memory import MemoryDatabase, MemoryMetaStore
+from namespace.api import Caller, Conditions, PutRequest
+from namespace.service import GatefoldNamespace
+from storage_engine.memory import MemoryBodyStore
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from twisted.internet.defer import Deferred
+
+T = TypeVar("T")
+ROOT = Caller(0, 0, account="owner")
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Return what *work* returns or raise what it raises; it must end without waiting for anything outside."""
+    outcome: list[Any] = []
+    start(work).addBoth(outcome.append)
+    assert outcome, "the operation still waits"
+    result = outcome[0]
+    if hasattr(result, "raiseException"):
+        result.raiseException()
+    return result
+
+
+def begin(work: Coroutine[Any, Any, T]) -> Deferred[T]:
+    """Start *work*, which may wait; look at `.result` for its end."""
+    return start(work)
+
+
+class MemoryHall:
+    """A namespace with one bucket, `bucket`, owned by ROOT."""
+
+    def __init__(self, database: MemoryDatabase | None = None, bodies: MemoryBodyStore | None = None) -> None:
+        self.clock = ManualClock()
+        self.database = database or MemoryDatabase()
+        self.bodies = bodies or MemoryBodyStore(self.clock)
+        self.metastore = MemoryMetaStore(self.clock, self.database)
+        run(self.metastore.open())
+        run(self.metastore.register_gateway("test"))
+        self.ns = GatefoldNamespace(self.metastore, self.bodies, self.clock)
+        run(self.ns.open())
+        if database is None:
+            run(self.ns.create_bucket(ROOT, "bucket"))
+        self.vol = run(self.ns.head_bucket(ROOT, "bucket")).vol
+        self.root = run(self.ns.root(self.vol))
+
+    def reopen(self) -> MemoryHall:
+        """Return a second gateway's hall on the same database and nodes: it takes the volumes over."""
+        return MemoryHall(self.database, self.bodies)
+
+    def put(self, key: bytes, body: bytes, caller: Caller = ROOT, conditions: Conditions | None = None) -> Any:
+        """PUT an object and return its info; some bodies come with user metadata, some with a checksum."""
+        user = {"n": str(len(body))} if len(body) % 2 else {}
+        request = PutRequest(key, {}, user, conditions or Conditions())
+        session = run(self.ns.begin_put(caller, "bucket", request))
+        run(session.write(body))
+        return run(session.finish(b"etag%d" % len(body), {"crc32": "AAAA"} if len(body) % 3 else {}))
+
+    def get(self, key: bytes, caller: Caller = ROOT) -> bytes:
+        """GET an object's bytes."""
+        reader = run(self.ns.open_object(caller, "bucket", key, Conditions()))
+        try:
+            return b"".join(run(reader.read(0, reader.info.size)))
+        finally:
+            reader.close()
+
+    def findings(self) -> list[Any]:
+        """Return what `check` would find wrong: the metastore's audit, and live blobs that have no sound copy."""
+
+        async def collect() -> list[Any]:
+            found: list[Any] = [finding async for finding in self.metastore.audit(self.vol)]
+            held = {copy.blob.id async for copy in self.bodies.inventory(self.vol, verify=True) if copy.sound}
+            live = [blob async for blob in self.metastore.live_blobs(self.vol)]
+            found += [("blob without a copy", blob) for blob in live if blob.refs and blob.id not in held]
+            return found
+
+        return run(collect())

@@ -1,0 +1,120 @@
+"""The configuration: strict, complete, and the same after a round trip."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from appliance.choices import Choices, complete, new_config, read_answers
+from appliance.config import FORMAT, Config, ConfigError, DatabaseConfig, S3Config, load, render
+from appliance.home import CLUSTER, Home, HomeBusy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def example(**changes: object) -> Config:
+    choices = complete(Choices(s3_port=25000, nfs_port=25001, mount_port=25002, portmap=False, node_port=25010))
+    database = DatabaseConfig(True, "postgres", "postgres/socket", "nobody")
+    config = new_config(choices, database, "0a31f2b4-0000-4000-8000-123456789abc")
+    return replace(config, **changes)
+
+
+def saved(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "gatefold.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_rendered_configuration_loads_as_the_same(tmp_path: Path) -> None:
+    config = example(s3=S3Config("0.0.0.0", 1, 'quo"te\\ and\ttab', "ä.example"))
+    assert load(saved(tmp_path, render(config))) == config
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("port = 25000", "prot = 25000", "s3.prot: no such setting"),
+        ("port = 25000", 'port = "25000"', "s3.port: wanted int, found '25000'"),
+        ("port = 25000", "port = 70000", "s3.port: 70000 is no port"),
+        ("port = 25000", "port = true", "s3.port: wanted int, found True"),
+        ("port = 25010", 'colour = "red"', r"nodes\[0\].colour: no such setting"),
+        ('listen = "127.0.0.1"', 'listen = "here"', "s3.listen: 'here' is no IPv4 address"),
+        ("[database]\nmanaged = true", "[database]", "database.managed: missing"),
+        ("id = 2", "id = 1", "two nodes have one id"),
+        ("0a31f2b4-", "0a31f2b4/", "installation: .* is no UUID"),
+        (f"format = {FORMAT}", f"format = {FORMAT + 1}", "is newer than this Gatefold reads"),
+        ("format = 1", "format = ", "Invalid"),
+    ],
+)
+def test_a_wrong_setting_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    text = render(example())
+    assert old in text
+    with pytest.raises(ConfigError, match=message):
+        load(saved(tmp_path, text.replace(old, new, 1)))
+
+
+def test_a_home_without_configuration_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="gatefold setup"):
+        Home(tmp_path).config()
+
+
+def test_a_whole_number_of_seconds_is_a_number_of_seconds(tmp_path: Path) -> None:
+    text = render(example()).replace("start_timeout_seconds = 60.0", "start_timeout_seconds = 5")
+    assert load(saved(tmp_path, text)).lifecycle.start_timeout_seconds == 5.0
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        (Choices(nodes=0), "nodes: 0"),
+        (Choices(nodes=2, copies=3), "copies: 3"),
+        (Choices(write_quorum=3), "write_quorum: 3"),
+        (Choices(listen="::"), "listen"),
+        (Choices(clients=("10.0.0.1/8",)), "clients"),
+        (Choices(squash="some"), "squash"),
+    ],
+)
+def test_choices_that_make_no_sense_are_refused(choices: Choices, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        complete(choices)
+
+
+def test_open_choices_are_filled_in() -> None:
+    choices = complete(Choices(s3_port=25000))
+    assert choices.s3_port == 25000
+    assert choices.nfs_port != choices.mount_port
+    assert choices.write_quorum == choices.copies == 2
+    assert (choices.uid, choices.gid) == (os.getuid(), os.getgid())
+
+
+def test_an_answers_file_has_the_names_of_the_choices(tmp_path: Path) -> None:
+    answers = tmp_path / "answers.toml"
+    answers.write_text('nodes = 5\nclients = ["192.0.2.0/24"]\nportmap = false\n')
+    assert read_answers(answers) == Choices(nodes=5, clients=("192.0.2.0/24",), portmap=False)
+    answers.write_text("knots = 5\n")
+    with pytest.raises(ConfigError, match="knots: no such setting"):
+        read_answers(answers)
+
+
+def test_secrets_are_private_and_refused_when_they_are_not(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.make_secrets()
+    path = tmp_path / "secrets" / CLUSTER
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert len(home.key(CLUSTER)) == 32
+    path.chmod(0o640)
+    with pytest.raises(ConfigError, match="others may read it"):
+        home.key(CLUSTER)
+
+
+def test_a_home_is_locked_once_and_says_by_whom(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    mine = f"gatefold serve`, process {os.getpid()}"
+    with home.lock("lock", "serve"), pytest.raises(HomeBusy, match=mine), home.lock("lock", "check"):
+        pass
+    with home.lock("lock", "check"):
+        pass
