@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hmac import compare_digest
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from protocols.s3.auth.credential import AuthType, Identity, PayloadMode
@@ -160,10 +159,11 @@ def _matches(expected: Iterable[str], signature: str) -> bool:
 
 def _check_signed_headers(received: Received, names: tuple[str, ...]) -> None:
     """Raise S3Error unless `host` and every x-amz-* header is signed, in order, and each signed one is there."""
-    if "host" not in names or any(first >= second for first, second in pairwise(names)):
+    unique = set(names)
+    if "host" not in unique or list(names) != sorted(unique):
         raise S3Error("SignatureDoesNotMatch", "SignedHeaders must be sorted, unique and hold host.")
     sent = received.sent_headers
-    if not sent.keys() >= set(names):
+    if not sent.keys() >= unique:
         raise S3Error("SignatureDoesNotMatch", "A signed header is missing.")
     unsigned = [name for name in sent if name.startswith("x-amz-") and name not in names]
     if unsigned:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from functools import lru_cache
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from msgspec import Struct
@@ -91,8 +92,7 @@ def parse_target(target: bytes, host: str, domain: str | None) -> Target:
 
     A Host of `bucket.domain` names the bucket (virtual-host style). Raise S3Error InvalidURI or KeyTooLongError.
     """
-    if not _HOST.fullmatch(host):
-        raise S3Error("InvalidRequest", "The Host header is missing or not valid.")
+    virtual = _bucket_of_host(host, domain)
     if not target.startswith(b"/"):
         target = _origin_form(target, host)
     if b"#" in target:
@@ -103,7 +103,6 @@ def parse_target(target: bytes, host: str, domain: str | None) -> Target:
         if name in params:
             raise S3Error("InvalidArgument", "A query parameter is given twice.", ArgumentName=name)
         params[name] = value
-    virtual = _bucket_of_host(host, domain)
     if virtual:
         return Target(path, query, virtual, _key(path[1:]), params, virtual=True)
     bucket, _, key = path[1:].partition(b"/")
@@ -120,8 +119,11 @@ def _origin_form(target: bytes, host: str) -> bytes:
     raise S3Error("InvalidURI")
 
 
+@lru_cache(maxsize=1024)
 def _bucket_of_host(host: str, domain: str | None) -> str:
-    """Return the bucket that a virtual-host style *host* names, or "" for path style."""
+    """Return the bucket that a virtual-host style *host* names, or "" for path style; raise S3Error."""
+    if not _HOST.fullmatch(host):
+        raise S3Error("InvalidRequest", "The Host header is missing or not valid.")
     if domain is None:
         return ""
     name = host.lower().partition(":")[0]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 #: Reading pauses above this, so a connection holds at most this plus one read of the socket.
-HIGH_WATER_BYTES = 1 << 20
+HIGH_WATER_BYTES = 2 << 20
 
 
 class Body:

@@ -67,7 +67,6 @@ class Exchange:
 
         To HEAD, and with a status that has none, no body is sent whatever was given.
         """
-        self.status = status
         self.close = self._must_close()
         lines = [*self._interim(), _STATUS_LINES[status]]
         lines += [f"{name}: {value}" for name, value in headers]
@@ -82,12 +81,14 @@ class Exchange:
         # One header block, whatever a stored value holds: no response splitting.
         if not text.count("\r") == text.count("\n") == len(lines) + 3:
             raise ValueError("a header value holds a line break")
+        head = text.encode()
+        self.status = status
         if status in _BODILESS or (self.head is not None and self.head.method == "HEAD"):
-            self._link.send([text.encode()])
+            self._link.send([head])
             return
         self.left = length
         self._account(first)
-        self._link.send([text.encode(), *first])
+        self._link.send([head, *first])
 
     def _interim(self) -> Sequence[str]:
         """Return `100 Continue` for a client that waits for it with an empty body, which nobody read.
