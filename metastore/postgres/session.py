@@ -78,7 +78,8 @@ class Session:
         self.lost: Promise[None] = Promise()
         connection.nonblocking = 1
         connection.enter_pipeline_mode()
-        # A descriptor of our own: libpq closes its one when the server breaks off, before the reactor can let go of it.
+        # A descriptor of our own for the same socket: libpq closes its one when it finds the connection broken, and
+        # the reactor must still be able to let go of it, by a number that nobody else has got meanwhile.
         self._descriptor = os.dup(connection.socket)
         reactor.addReader(self)
 
@@ -149,8 +150,8 @@ class Session:
         self._error = ConnectionLost(why)
         self._reactor.removeReader(self)
         self._reactor.removeWriter(self)
-        os.close(self._descriptor)
         self._connection.finish()
+        os.close(self._descriptor)
         requests, self._requests = self._requests, deque()
         for request in requests:
             request.answer.fail(ConnectionLost(why))
