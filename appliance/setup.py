@@ -14,7 +14,7 @@ from appliance.choices import new_config, new_installation
 from appliance.claim import SetupRefused, claim, release, remove_leftovers
 from appliance.components import running
 from appliance.compose import body_store, database_dsn, open_metastore
-from appliance.config import Config, DatabaseConfig, NodeConfig, render
+from appliance.config import Config, ConfigError, DatabaseConfig, NodeConfig, render
 from appliance.home import DATABASE, DatabaseUnusable, Home, write_durably
 from appliance.identities import caller_of
 from appliance.node import node_identity
@@ -24,6 +24,8 @@ from appliance.postgres.server import PostgresServer
 from metastore.migrate import upgrade
 from metastore.records import ROOT_INO, AccessKey, Account, Export, Node, RingRow
 from namespace.service import GatefoldNamespace
+from protocols.s3.codec.errors import S3Error
+from protocols.s3.operations.buckets import check_bucket_name
 from storage_engine.node import format_disk
 from storage_engine.ring import RingNode, build_ring
 
@@ -45,6 +47,10 @@ async def set_up(reactor: Any, clock: Clock, home: Home, choices: Choices, say: 
 
     After an error nothing of it is left, save rows in an external database, which the next setup takes over.
     """
+    try:
+        check_bucket_name(choices.bucket)
+    except S3Error:
+        raise ConfigError(f"bucket: {choices.bucket!r} is no name for a bucket") from None
     installation = new_installation()
     with home.lock("lock", "setup"):
         claim(home, installation)
