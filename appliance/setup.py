@@ -45,7 +45,7 @@ _SECRET_LETTERS = string.ascii_letters + string.digits
 async def set_up(reactor: Any, clock: Clock, home: Home, choices: Choices, say: Callable[[str], object]) -> None:
     """Make the installation that complete *choices* describe; raise SetupRefused, or whatever went wrong.
 
-    After an error nothing of it is left, save rows in an external database, which the next setup takes over.
+    After an error nothing of it is left, save rows in an external database, which has to be emptied then.
     """
     try:
         check_bucket_name(choices.bucket)
@@ -90,8 +90,8 @@ async def _found(
     except Exception as error:  # whatever its drivers call it, the database is not usable
         raise DatabaseUnusable(f"the database cannot be prepared: {error}") from error
     async with open_metastore(reactor, clock, home, config, "setup") as metastore:
-        if await metastore.ring() is not None:
-            raise SetupRefused("this database holds an installation already; give each its own")
+        if await metastore.accounts():
+            raise SetupRefused("this database holds an installation already, or what was left of one: give an empty one")
         await metastore.register_gateway("setup")
         say(f"formatting {len(config.nodes)} storage nodes")
         nodes = [_format(home, config, node) for node in config.nodes]
@@ -104,7 +104,7 @@ async def _found(
         namespace = GatefoldNamespace(metastore, body_store(reactor, clock, home, metastore, nodes, ring), clock)
         bucket = await namespace.create_bucket(caller_of(account), choices.bucket)
         await metastore.put_export(_export(choices, bucket))
-        # Last: a database with a ring is an installation.
+        # Last: without a ring nothing serves what is there.
         await metastore.put_ring(ring)
 
 
