@@ -91,7 +91,7 @@ async def _found(
         raise DatabaseUnusable(f"the database cannot be prepared: {error}") from error
     async with open_metastore(reactor, clock, home, config, "setup") as metastore:
         if await metastore.accounts():
-            raise SetupRefused("this database holds an installation already, or what was left of one: give an empty one")
+            raise SetupRefused("this database holds an installation already, or what was left of one; empty it")
         await metastore.register_gateway("setup")
         say(f"formatting {len(config.nodes)} storage nodes")
         nodes = [_format(home, config, node) for node in config.nodes]
