@@ -112,6 +112,9 @@ def _resumed(work: Coroutine[Any, Any, T], waited: Any) -> Generator[Any, Any, T
     while True:
         try:
             value = yield waited
+        except GeneratorExit:
+            work.close()
+            raise
         except BaseException as error:  # noqa: BLE001 - handed on to the coroutine, whatever it is
             step: Callable[[Any], Any] = work.throw
             given = error

@@ -2,13 +2,15 @@
 
 A room declares its points once, at import, with `crash_point(name)`, and calls the result where the sequence may be
 cut. `GATEFOLD_CRASH=name` or `name:nth` in the environment arms one: the nth pass kills the process as `kill -9`
-would. In-process tests `arm` a callable instead, which may raise.
+would. With `GATEFOLD_CRASH_TOKEN=FILE` it does so only where it can take that file away, so once: a supervisor's next
+process lives. In-process tests `arm` a callable instead, which may raise.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -48,6 +50,12 @@ class CrashPoint:
 
 
 def _die() -> None:
+    token = os.environ.get("GATEFOLD_CRASH_TOKEN")
+    if token is not None:
+        try:
+            Path(token).unlink()
+        except FileNotFoundError:
+            return
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from foundation.aio import spawn
+from foundation.crash import crash_point
 from foundation.errors import FsError, NoReply
 from foundation.log import Logger
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from namespace.volume import VolumeState
 
 _log = Logger()
+_after_reclaim = crash_point("garbage.after_reclaim")
+_after_doom = crash_point("garbage.after_doom")
+_after_delete = crash_point("garbage.after_delete")
 #: How often the duties look round, in seconds.
 ROUND_SECONDS = 1.0
 #: A doomed blob stays this long, for reads that began before (and no read under way may be older).
@@ -73,14 +77,16 @@ class Duties:
         """Free detached contents, doom what nothing references, delete what was doomed long enough ago."""
         metastore, bodies = self._hall.engine.metastore, self._hall.bodies
         while not volume.dead and await metastore.reclaim(volume.vol, CHUNK):
-            pass
+            _after_reclaim()
         now = self._hall.clock.now_ns()
         while not volume.dead and await metastore.doom(volume.vol, now, CHUNK) == CHUNK:
             pass
+        _after_doom()
         before = min(now - GRACE_NS, volume.oldest_read(now))
         while not volume.dead:
             doomed = await metastore.doomed(volume.vol, before, CHUNK)
             gone = await bodies.delete(volume.vol, [blob.id for blob in doomed]) if doomed else []
+            _after_delete()
             if gone:
                 await metastore.forget_blobs(volume.vol, gone)
             if len(doomed) < CHUNK or not gone:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from foundation.aio import within
+from foundation.crash import crash_point
 from foundation.errors import FsError, NoReply, Unavailable
 from metastore.records import Edge, Extent, Inode, ObjectMeta
 from namespace.attributes import attr_of
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from namespace.volume import VolumeState
 
 T = TypeVar("T")
+_after_install = crash_point("engine.after_install")
+_before_answer = crash_point("engine.before_answer")
 
 #: Changes that are not durable yet may take this much memory; above it mutating requests wait, then are refused.
 PENDING_LIMIT_BYTES = 64 << 20
@@ -69,6 +72,7 @@ class Engine:
             volume.cache.end_operation(stamp)
         if batch > self.metastore.durable or volume.dead:
             await self.release(volume, batch)
+        _before_answer()
         return result
 
     async def _plan(self, volume: VolumeState, view: View, plan: Callable[[View], Planned[T]]) -> Planned[T]:
@@ -101,6 +105,7 @@ class Engine:
             batch = view.batch if planned.change is None else self._install(volume, planned)
             for effect in planned.effects:
                 effect()
+            _after_install()
             return batch, planned.answer()
         except NoReply:
             raise

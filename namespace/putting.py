@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from foundation.aio import Promise, spawn
+from foundation.crash import crash_point
 from foundation.errors import FsError, KeyConflict, NoSpace, NotSupported
 from metastore.records import Blob, Edge, Extent, FileType, Inode, InodeFlag, ObjectMeta
 from namespace.attributes import etag_of
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from namespace.volume import VolumeState
     from storage_engine.api import Placement
 
+_body_is_durable = crash_point("put.after_body")
 #: Blobs of one body that may be under way at once: one fills while others travel.
 BLOBS_IN_FLIGHT = 2
 DIRECTORY_MODE = 0o755
@@ -136,6 +138,7 @@ class BodyUpload:
             await self._send()
         placements: list[Placement] = [await piece.placement for piece in self._pieces]
         self._flying.clear()
+        _body_is_durable()
         blobs = [
             Blob(self._volume.vol, piece.blob, piece.size, 1, where.ring_epoch, where.missing, where.handoff)
             for piece, where in zip(self._pieces, placements, strict=True)

@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from foundation.aio import Promise, gather, spawn
+from foundation.crash import crash_point
 from foundation.errors import FsError, NoReply, NoSpace
 from metastore.records import Blob, Extent
 from namespace.attributes import next_ctime
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from namespace.volume import VolumeState
     from storage_engine.api import BodyStore
 
+_sealed = crash_point("seal.after_put")
+_before_flush = crash_point("flush.before_commit")
 #: UNSTABLE bytes that may be in memory, over all files; above it a WRITE waits for a seal.
 MEMORY_LIMIT_BYTES = 128 << 20
 #: A file whose writes left so much behind in small pieces is sealed as it is.
@@ -122,6 +125,7 @@ class WriteBack:
         except Exception as error:  # noqa: BLE001 - kept for the COMMIT that waits for it, whatever it is
             overlay.failed(seal, error)
         else:
+            _sealed()
             overlay.sealed(seal, placement)
         self._flying -= seal.size
         ended, self._sealed = self._sealed, Promise()
@@ -144,6 +148,7 @@ class WriteBack:
                 await seal.done
                 if seal.error is not None:
                     raise seal.error
+            _before_flush()
             await self._engine.run(volume, lambda view: self._plan_flush(view, entry, overlay))
 
     def _plan_flush(self, view: View, entry: InodeEntry, overlay: Overlay) -> Planned[None]:

@@ -65,6 +65,7 @@ class Log:
         self._turn = turn
         self._queue: deque[_Append] = deque()
         self._busy = False
+        self._closed = False
 
     async def append(
         self, record: Record, body: Sequence[bytes | memoryview], *, essential: bool = False
@@ -156,10 +157,19 @@ class Log:
             batch.append(each)
         return batch, buffers
 
+    def close(self) -> None:
+        """Refuse what waits and what comes; the batch under way is still answered."""
+        self._closed = True
+        self._refuse(LogFailed("the node stops"))
+
     def _fail(self, error: Exception) -> None:
+        if not self._closed:
+            self.failed(error)
+        self._refuse(error)
+
+    def _refuse(self, error: Exception) -> None:
         """Refuse what waits and what comes."""
         self.error = error
-        self.failed(error)
         waiting, self._queue = self._queue, deque()
         for each in waiting:
             each.durable.fail(LogFailed(str(error)))

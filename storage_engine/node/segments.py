@@ -149,7 +149,7 @@ class SegmentFolder:
         try:
             os.posix_fallocate(fd, 0, self.segment_bytes)
             self.disk.write(fd, [header], 0)
-            os.fsync(fd)
+            self.disk.sync(fd)
         finally:
             os.close(fd)
 

@@ -17,14 +17,13 @@ HIGH_WATER_BYTES = 1 << 20
 class Body:
     """Pieces that arrived and were not read yet. One reader at a time."""
 
-    __slots__ = ("_ask", "_error", "_pieces", "_promise", "_wanted", "buffered", "complete", "dropping", "length")
+    __slots__ = ("_ask", "_error", "_pieces", "_promise", "_wanted", "buffered", "complete", "length")
 
     def __init__(self, length: int | None, ask: Callable[[], None]) -> None:
         """Expect *length* bytes (None: not known); call *ask* whenever a reader starts to wait."""
         self.length = length
         self.buffered = 0
         self.complete = False
-        self.dropping = False
         self._pieces: list[bytes] = []
         self._error: Exception | None = None
         self._promise: Promise[None] | None = None
@@ -37,13 +36,18 @@ class Body:
         return self.buffered > HIGH_WATER_BYTES
 
     @property
+    def failed(self) -> bool:
+        """Return whether the body will never be whole, or is not wanted."""
+        return self._error is not None
+
+    @property
     def waited_for(self) -> bool:
         """Return whether a reader waits."""
         return self._promise is not None
 
     def feed(self, data: bytes) -> None:
         """Take a piece from the parser."""
-        if self.dropping:
+        if self._error is not None:
             return
         self._pieces.append(data)
         self.buffered += len(data)
@@ -63,7 +67,6 @@ class Body:
 
     def drop(self) -> None:
         """Forget what came and what will come: the answer has been given without it. Who still reads is told."""
-        self.dropping = True
         self.fail(Disconnected())
         self._pieces.clear()
         self.buffered = 0

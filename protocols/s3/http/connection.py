@@ -74,8 +74,8 @@ class Connection(Protocol):
 
     @property
     def closing(self) -> bool:
-        """Return whether this connection takes no further request."""
-        return self._site.draining or self._refused
+        """Return whether this connection takes no further request, however well this one ends."""
+        return self._site.draining
 
     @property
     def idle(self) -> bool:
@@ -238,7 +238,6 @@ class Connection(Protocol):
         current = self._current
         if current is not None and current.body.waited_for:
             # Whoever reads the body answers; what the client sends on is dropped.
-            self._refused = True
             current.body.fail(Refused(400, "RequestTimeout", "The request body did not arrive in time."))
         else:
             self.abort()
@@ -259,7 +258,7 @@ class Connection(Protocol):
         Closing with unread bytes resets the connection, and a reset overtakes the answer.
         """
         self._transport.unregisterProducer()
-        if whole and not self._refused:
+        if whole and self._parser.refusal is None:
             self._open = False
             self._transport.loseConnection()
             return

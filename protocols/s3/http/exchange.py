@@ -123,6 +123,8 @@ class Exchange:
             return True
         if self.body.complete:
             return False
+        if self.body.failed:
+            return True
         # A client that was not told to go on may send the body or not; nobody can tell where the next head begins.
         waits = self.head.expects_continue and not self.continued
         return waits or self.body.length is None or self.body.length > MAX_DROPPED_BYTES

@@ -54,6 +54,8 @@ class RequestParser:
             return
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(_no_upgrade())
         except httptools.HttpParserError as error:
             # The text is llhttp's and names the rule, never the bytes.
             self._refuse(Refused(400, "InvalidRequest", f"The request is not HTTP/1.1: {error}"))
@@ -98,7 +100,7 @@ class RequestParser:
         try:
             if parser.should_upgrade():
                 # The parser would take the body for another protocol: a PUT would store nothing.
-                raise Refused(501, "NotImplemented", "No other protocol is offered here.")  # noqa: TRY301 - one place
+                raise _no_upgrade()
             head = make_head(
                 parser.get_method(),
                 parser.get_http_version(),
@@ -121,6 +123,10 @@ class RequestParser:
         if self._sink is not None:
             self._sink.end()
             self._sink = None
+
+
+def _no_upgrade() -> Refused:
+    return Refused(501, "NotImplemented", "No other protocol is offered here.")
 
 
 def _too_large() -> Refused:

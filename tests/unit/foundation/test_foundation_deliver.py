@@ -1,5 +1,7 @@
 """`foundation.aio.deliver`: a coroutine's result without a Deferred, if it comes at once."""
 
+import gc
+
 import pytest
 from twisted.internet.defer import Deferred
 
@@ -47,3 +49,17 @@ def test_an_error_before_the_first_wait_is_raised():
 
     with pytest.raises(ValueError, match="at once"):
         deliver(work(), pytest.fail)
+
+
+def test_a_coroutine_that_is_given_up_is_closed():
+    ended = []
+
+    async def work():
+        try:
+            await Deferred()
+        finally:
+            ended.append(True)
+
+    deliver(work(), pytest.fail)
+    gc.collect()
+    assert ended == [True]

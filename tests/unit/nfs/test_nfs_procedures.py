@@ -3,6 +3,7 @@
 import pytest
 from door import BUCKET, Door
 from msgspec.structs import replace
+from nfs_client import PROC, call_bytes
 from twisted.logger import globalLogPublisher
 
 from foundation import errors
@@ -102,8 +103,6 @@ def test_a_bug_is_answered_serverfault_and_logged(door, name, logged):
 @pytest.mark.parametrize("name", NAMES)
 def test_an_unknown_outcome_gets_no_reply(door, name):
     door.namespace.fail_with = errors.NoReply()
-    from nfs_client import PROC, call_bytes
-
     assert door.message(call_bytes(1, 100003, 3, PROC[name], arguments(door)[name], door.cred)) is None
 
 

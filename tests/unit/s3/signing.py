@@ -42,7 +42,8 @@ def sign(auth, method, url, headers=None, body=b"", who=(ACCESS_KEY, SECRET)):
     signer = _SIGNERS[auth](BotoCredentials(*who))
     if auth == "V4_HEADER":
         signer.wanted = headers.pop("x-amz-content-sha256", None)
-    request = AWSRequest(method=method, url=url, headers=headers, data=body)
+    # botocore takes the data of a request to presign for parameters.
+    request = AWSRequest(method=method, url=url, headers=headers, data=b"" if auth == "V4_QUERY" else body)
     signer.add_auth(request)
     prepared = request.prepare()
     authority, _, rest = prepared.url.removeprefix("http://").partition("/")
@@ -56,7 +57,7 @@ def sign(auth, method, url, headers=None, body=b"", who=(ACCESS_KEY, SECRET)):
 
 def wire(method, target, headers, body=b""):
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + body
+    return f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode() + body
 
 
 def signed(auth, method, path, headers=None, body=b"", host="localhost"):

@@ -1,0 +1,70 @@
+"""Die at each named crash point under mixed load: acknowledged is there, unacknowledged is whole or absent.
+
+`foundation.crash` kills the component at its n-th pass, once; the supervisor's next process lives. A point that is
+never passed fails its test: the load must reach every commit sequence of the house.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from house import House
+from ledger import Ledger
+from load import start_workers, verify
+from test_house_kill import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: Point and pass: late enough that there is something to lose. Those of take-over and numbers pass at the start.
+GATEWAY_POINTS = [
+    ("take_volume.after_commit", 1),
+    ("reserve.after_commit", 2),
+    ("engine.after_install", 60),
+    ("engine.before_answer", 300),
+    ("commit.before_send", 40),
+    ("commit.after_send", 41),
+    ("commit.before_release", 42),
+    ("seal.after_put", 15),
+    ("flush.before_commit", 16),
+    ("put.after_body", 17),
+    ("body.put.after_quorum", 30),
+    ("garbage.after_reclaim", 1),
+    ("garbage.after_doom", 3),
+    ("garbage.after_delete", 12),
+]
+NODE_POINTS = [
+    ("node.put.after_append", 20),
+    ("node.put.after_sync", 20),
+    ("node.segment.after_create", 1),
+    ("node.delete.after_tombstone", 2),
+]
+AFTERWARDS = 30
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> House:
+    """Return one installation, stopped, that all points are tried on, one after the other."""
+    return House.set_up(tmp_path_factory.mktemp("crash") / "home")
+
+
+@pytest.mark.parametrize(("point", "nth"), GATEWAY_POINTS + NODE_POINTS)
+def test_nothing_acknowledged_is_lost_by_a_death_at(
+    prepared: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str, nth: int
+):
+    token = tmp_path / "token"
+    token.touch()
+    monkeypatch.setenv("GATEFOLD_CRASH", f"{point}:{nth}")
+    monkeypatch.setenv("GATEFOLD_CRASH_TOKEN", str(token))
+    folder = point.replace(".", "-")
+    with prepared, Ledger(tmp_path / "manifest") as ledger:
+        workers = start_workers(prepared, folder, ledger, seed=nth)
+        wait_until(lambda: not token.exists(), 60, f"the {nth}th pass of {point}", prepared)
+        wait_until(prepared.answers, 60, "the doors to answer again", prepared)
+        back = ledger.acknowledged
+        wait_until(lambda: ledger.acknowledged >= back + AFTERWARDS, 60, "load after recovery", prepared)
+        for worker in workers:
+            worker.stop()
+        verify(prepared, folder, ledger)
+        prepared.check()
