@@ -37,7 +37,9 @@ def test_a_delete_comes_out_as_it_went_in(vol, fence, ids):
     assert messages.decode_delete(memoryview(messages.encode_delete(delete))) == delete
 
 
-@given(st.lists(st.builds(messages.HeldHere, U64, st.integers(0, 2**32 - 1), st.booleans()), max_size=20), st.booleans())
+@given(
+    st.lists(st.builds(messages.HeldHere, U64, st.integers(0, 2**32 - 1), st.booleans()), max_size=20), st.booleans()
+)
 def test_an_inventory_page_comes_out_as_it_went_in(held, eof):
     assert messages.decode_page(memoryview(messages.encode_page(held, eof=eof))) == (held, eof)
 
