@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
 
+import msgspec
 import pytest
 from one_node import MIB, OneNode
 
+from storage_engine.checksum import crc32c
 from storage_engine.node.identity import WrongDisk
-from storage_engine.node.records import FIRST_RECORD, SEAL_POSITION, UnknownFormat, span_of
+from storage_engine.node.records import (
+    FIRST_RECORD,
+    SEAL_POSITION,
+    UnknownFormat,
+    decode_segment_header,
+    encode_segment_header,
+    span_of,
+)
 from storage_engine.node.scan import scan_segment
 from storage_engine.wire.frames import Refusal, Status
 
@@ -176,8 +186,6 @@ def test_a_clean_segment_goes_on_after_a_restart(node):
 def test_a_segment_of_a_newer_format_is_refused_not_repaired(node):
     image = bytearray(image_of_two(node))
     node.close()
-    from storage_engine.checksum import crc32c
-
     image[8] = 2
     length = 8 + 2 + 6 + 16 + 32
     image[length : length + 4] = crc32c(bytes(image[:length])).to_bytes(4, "little")
@@ -188,18 +196,12 @@ def test_a_segment_of_a_newer_format_is_refused_not_repaired(node):
 
 
 def test_a_segment_of_another_node_is_refused(node, tmp_path):
-    import uuid
-
     other = OneNode(tmp_path / "other")
     other.put(1, 1, FIRST)
     other.close()
     node.close()
     image = bytearray(other.segments[0].read_bytes())
-    from storage_engine.node.records import decode_segment_header, encode_segment_header
-
     header = decode_segment_header(bytes(image[:512]))
-    import msgspec
-
     image[:512] = encode_segment_header(msgspec.structs.replace(header, node_uuid=uuid.UUID(int=99).bytes))
     shutil.copy(other.segments[0], node.config.folder / "segments" / f"{1:016x}.seg")
     (node.config.folder / "segments" / f"{1:016x}.seg").write_bytes(image)
