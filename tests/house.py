@@ -122,8 +122,12 @@ class House:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.wait_ready(ready_seconds)
-        self.status = json.loads(self.gatefold("status", "--json").stdout)
+        try:
+            self.wait_ready(ready_seconds)
+            self.status = json.loads(self.gatefold("status", "--json").stdout)
+        except BaseException:
+            self.kill_serve(with_all_below=True)
+            raise
         return self
 
     def wait_ready(self, seconds: float = 60) -> None:
