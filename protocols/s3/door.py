@@ -7,7 +7,6 @@ import secrets
 from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from foundation.errors import NoReply, NotModified, RangeNotSatisfiable
 from protocols.s3.auth.authenticate import authenticate
@@ -127,7 +126,7 @@ class Door:
     async def _send_error(self, exchange: Exchange, error: Exception, trace: _Trace) -> None:
         """Answer with *error*, or let the connection break if an answer is under way."""
         if not is_known(error) or exchange.status:
-            _log.failure("S3 request {request_id} failed", Failure(error), request_id=trace.request_id)  # type: ignore[no-untyped-call]  # Twisted's
+            _log.failure("S3 request {request_id} failed", request_id=trace.request_id)
         if not exchange.status:
             await self._send(exchange, self._error_answer(exchange.head, error, trace), trace)
 

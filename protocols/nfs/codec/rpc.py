@@ -70,6 +70,10 @@ class auth_flavor(IntEnum):
     RPCSEC_GSS = 6
 
 
+class void(XdrStruct, frozen=True, gc=False):
+    """Nothing: the arguments or results of many procedures."""
+
+
 class opaque_auth(XdrStruct, frozen=True, gc=False):
     """A credential or verifier (RFC 5531, section 8.2); an unknown flavour is no error of the encoding."""
 

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from foundation.aio import Promise, spawn
+from foundation.aio import Promise, deliver
 from foundation.stream import DirectWriter, tune_socket
 from protocols.s3.http.exchange import Exchange
 from protocols.s3.http.head import Disconnected, Head, Refused
@@ -20,6 +19,8 @@ from protocols.s3.http.parser import RequestParser
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from twisted.python.failure import Failure
 
     from protocols.s3.http.body import Body
     from protocols.s3.http.site import Site
@@ -146,23 +147,21 @@ class Connection(Protocol):
                 while self._current is None and self._queue and self._open and not self._lingering:
                     self.deadline = inf
                     self._current = self._queue.popleft()
-                    spawn("an S3 request", self._run(self._current), self._broken)
+                    deliver(self._run(self._current), self._finish)
             finally:
                 self._advancing = False
         self._steer()
 
-    async def _run(self, exchange: Exchange) -> None:
+    async def _run(self, exchange: Exchange) -> Exchange:
         try:
             await self._site.handle(exchange)
             await self.drained()
         except Disconnected:
             self.abort()
-        self._finish(exchange)
-
-    def _broken(self, error: BaseException) -> None:
-        """Close after a bug of the door itself: no answer can be trusted now."""
-        _log.failure("S3 connection closed after a bug", Failure(error))  # type: ignore[no-untyped-call]  # Twisted's
-        self.abort()
+        except Exception:  # noqa: BLE001 - whatever went wrong, no answer of this connection can be trusted now
+            _log.failure("S3 connection closed after a bug")
+            self.abort()
+        return exchange
 
     def _finish(self, exchange: Exchange) -> None:
         self._current = None

@@ -189,6 +189,25 @@ def test_one_connection_does_not_keep_others_from_their_turn():
     assert connection.transport.reading
 
 
+def test_a_turn_ends_sooner_when_calls_move_many_bytes(house):
+    connection = house.connect()
+    reads = [house.call(xid, 6, args3.READ3args(house.door.root, 0, 1 << 20)) for xid in range(8)]
+    connection.dataReceived(b"".join(reads))
+    assert len(house.door.namespace.callers) == 4
+    house.turn()
+    assert len(house.door.namespace.callers) == 8
+
+
+def test_a_closing_connection_whose_peer_reads_nothing_is_closed_in_the_end(house):
+    connection = house.connect()
+    house.door.namespace.fail_with = errors.NoReply()
+    connection.dataReceived(house.getattr(1))
+    house.turn()
+    assert connection.transport.state == "closed"
+    house.clock.advance(370)
+    assert connection.transport.state == "aborted"
+
+
 def test_calls_in_flight_are_bounded_and_reading_stops_meanwhile():
     house = House(calls_per_connection=3)
     connection = house.connect()
