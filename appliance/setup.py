@@ -14,7 +14,7 @@ from appliance.choices import new_config, new_installation
 from appliance.claim import SetupRefused, claim, release, remove_leftovers
 from appliance.components import running
 from appliance.compose import body_store, database_dsn, open_metastore
-from appliance.config import Config, DatabaseConfig, NodeConfig, render
+from appliance.config import Config, ConfigError, DatabaseConfig, NodeConfig, render
 from appliance.home import DATABASE, DatabaseUnusable, Home, write_durably
 from appliance.identities import caller_of
 from appliance.node import node_identity
@@ -24,6 +24,8 @@ from appliance.postgres.server import PostgresServer
 from metastore.migrate import upgrade
 from metastore.records import ROOT_INO, AccessKey, Account, Export, Node, RingRow
 from namespace.service import GatefoldNamespace
+from protocols.s3.codec.errors import S3Error
+from protocols.s3.operations.buckets import check_bucket_name
 from storage_engine.node import format_disk
 from storage_engine.ring import RingNode, build_ring
 
@@ -43,8 +45,12 @@ _SECRET_LETTERS = string.ascii_letters + string.digits
 async def set_up(reactor: Any, clock: Clock, home: Home, choices: Choices, say: Callable[[str], object]) -> None:
     """Make the installation that complete *choices* describe; raise SetupRefused, or whatever went wrong.
 
-    After an error nothing of it is left, save rows in an external database, which the next setup takes over.
+    After an error nothing of it is left, save rows in an external database, which has to be emptied then.
     """
+    try:
+        check_bucket_name(choices.bucket)
+    except S3Error:
+        raise ConfigError(f"bucket: {choices.bucket!r} is no name for a bucket") from None
     installation = new_installation()
     with home.lock("lock", "setup"):
         claim(home, installation)
@@ -84,8 +90,8 @@ async def _found(
     except Exception as error:  # whatever its drivers call it, the database is not usable
         raise DatabaseUnusable(f"the database cannot be prepared: {error}") from error
     async with open_metastore(reactor, clock, home, config, "setup") as metastore:
-        if await metastore.ring() is not None:
-            raise SetupRefused("this database holds an installation already; give each its own")
+        if await metastore.accounts():
+            raise SetupRefused("this database holds an installation already, or what was left of one; empty it")
         await metastore.register_gateway("setup")
         say(f"formatting {len(config.nodes)} storage nodes")
         nodes = [_format(home, config, node) for node in config.nodes]
@@ -98,7 +104,7 @@ async def _found(
         namespace = GatefoldNamespace(metastore, body_store(reactor, clock, home, metastore, nodes, ring), clock)
         bucket = await namespace.create_bucket(caller_of(account), choices.bucket)
         await metastore.put_export(_export(choices, bucket))
-        # Last: a database with a ring is an installation.
+        # Last: without a ring nothing serves what is there.
         await metastore.put_ring(ring)
 
 

@@ -31,12 +31,13 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="where the house and the limits' files lie (default: temporary)")
     parser.add_argument("--output", type=Path, help="the JSON file (default: bench-results/ with the time)")
     wanted = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory(prefix="gatefold-bench-", dir=wanted.folder) as folder,
-        House.set_up(Path(folder, "home")) as house,
-    ):
-        figures = _measure(house, wanted.runs, wanted.mib, wanted.only)
-        house.check()
+    with tempfile.TemporaryDirectory(prefix="gatefold-bench-", dir=wanted.folder) as folder:
+        house = House.set_up(Path(folder, "home"))
+        try:
+            figures = _measure(house.start(), wanted.runs, wanted.mib, wanted.only)
+            house.check()
+        finally:
+            house.remove()
     output = wanted.output or REPOSITORY / f"bench-results/{time.strftime('%Y%m%d-%H%M%S')}.json"
     report.write_json(output, figures)
     sys.stdout.write(report.table(figures) + f"\n{output}\n")

@@ -104,7 +104,7 @@ def measure(nodes: Nodes, folder: Path, seconds: float, only: str) -> None:
     drive(bodies.close())
 
 
-def show(nodes, title, size, work, in_flight, seconds, only, limit=0.0) -> None:
+def show(nodes, title, size, work, in_flight, seconds, only, limit=0.0) -> None:  # noqa: PLR0913, PLR0917 - a table's row
     if only not in title:
         return
     per_second, mine, theirs = rate(nodes, work, in_flight, seconds)

@@ -10,7 +10,7 @@ from house import House
 from lab import KernelLab, LabUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -28,16 +28,32 @@ def lab() -> KernelLab:
 @pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """Return an installation that runs as long as the tests do; tests keep to names of their own in it."""
-    with House.set_up(tmp_path_factory.mktemp("house") / "home") as house:
-        yield house
+    house = House.set_up(tmp_path_factory.mktemp("house") / "home")
+    try:
+        yield house.start()
         house.check()
+    finally:
+        house.remove()
 
 
 @pytest.fixture
-def own_house(tmp_path: Path) -> Iterator[House]:
+def new_house(tmp_path: Path) -> Iterator[Callable[..., House]]:
+    """Return a function that sets up an installation for one test alone; its arguments are further setup options."""
+    made: list[House] = []
+
+    def make(*options: str) -> House:
+        made.append(House.set_up(tmp_path / f"home{len(made)}", *options))
+        return made[-1]
+
+    yield make
+    for house in made:
+        house.remove()
+
+
+@pytest.fixture
+def own_house(new_house: Callable[..., House]) -> House:
     """Return an installation for one test, serving, that may be hurt."""
-    with House.set_up(tmp_path / "home") as house:
-        yield house
+    return new_house().start()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

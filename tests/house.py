@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -91,10 +92,20 @@ class House:
 
     def check(self) -> dict[str, Any]:
         """Run `gatefold check` and return its report; raise HouseError unless all is consistent."""
+        report = self.report()
+        if not report["clean"]:
+            raise HouseError(f"gatefold check found faults: {json.dumps(report, indent=1)}{self.log_tail()}")
+        return report
+
+    def report(self) -> dict[str, Any]:
+        """Run `gatefold check` and return its report, whatever it says; raise HouseError if it says nothing."""
         done = self.gatefold("check", "--json", ok=False, timeout_seconds=300)
-        if done.returncode:
-            raise HouseError(f"gatefold check found faults: {done.stdout}{done.stderr}{self.log_tail()}")
-        report: dict[str, Any] = json.loads(done.stdout)
+        try:
+            report: dict[str, Any] = json.loads(done.stdout)
+        except ValueError:
+            raise HouseError(f"gatefold check ended with {done.returncode}: {done.stderr}{self.log_tail()}") from None
+        if report["clean"] != (done.returncode == 0):
+            raise HouseError(f"gatefold check says {report['clean']} and ended with {done.returncode}")
         return report
 
     # ------------------------------------------------------------------ life
@@ -111,8 +122,12 @@ class House:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.wait_ready(ready_seconds)
-        self.status = json.loads(self.gatefold("status", "--json").stdout)
+        try:
+            self.wait_ready(ready_seconds)
+            self.status = json.loads(self.gatefold("status", "--json").stdout)
+        except BaseException:
+            self.kill_serve(with_all_below=True)
+            raise
         return self
 
     def wait_ready(self, seconds: float = 60) -> None:
@@ -149,17 +164,31 @@ class House:
         if serve.returncode or left:
             raise HouseError(f"gatefold serve ended with {serve.returncode}, leaving {left}{self.log_tail()}")
 
-    def kill_all(self) -> None:
-        """Kill `serve` and all below it at once, as a power cut would end the processes."""
+    def remove(self) -> None:
+        """Stop what runs and delete the installation: its database may lie outside a home that only root can enter."""
+        try:
+            self.stop()
+        finally:
+            with (self.home / "gatefold.toml").open("rb") as file:
+                database = tomllib.load(file)["database"]
+            for folder in (database["socket_directory"], database["directory"], ""):
+                shutil.rmtree(self.home / folder, ignore_errors=folder != "")
+
+    def kill_serve(self, *, with_all_below: bool) -> None:
+        """Kill -9 `serve`, and *with_all_below* at the same moment; return when all its processes are gone.
+
+        Raise HouseError if what `serve` ran lives on without it.
+        """
         assert self._serve is not None
         serve, self._serve = self._serve, None
         below = self._below(serve.pid)
         serve.kill()
-        for process in below:
+        for process in below if with_all_below else ():
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
         serve.wait()
-        self._wait(10, "the killed processes to go", lambda: not any(_is_same(process) for process in below))
+        # Until init has reaped it, PostgreSQL takes its dead postmaster for a living one.
+        self._wait(30, "all below the killed `serve` to go", lambda: not any(_exists(process) for process in below))
 
     # ------------------------------------------------------------------ components
 
@@ -334,6 +363,15 @@ def _read_process(entry: Path) -> Process | None:
     except OSError:
         return None
     return None if fields[0] == "Z" else Process(int(entry.name), int(fields[1]), int(fields[19]), command)
+
+
+def _exists(process: Process) -> bool:
+    """Return whether there is something of *process* still, be it dead and not yet reaped."""
+    try:
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return False
+    return int(fields[19]) == process.started
 
 
 def _is_same(process: Process) -> bool:

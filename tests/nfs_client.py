@@ -13,7 +13,6 @@ from __future__ import annotations
 import itertools
 import os
 import socket
-from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
 from protocols.nfs.codec import mount as wire
@@ -82,7 +81,6 @@ class RpcClient:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._reader = RecordReader(_MAX_REPLY_BYTES)
         self._xids = itertools.count(int.from_bytes(os.urandom(3), "big"))
-        self._early: deque[bytes] = deque()
 
     def __enter__(self) -> Self:
         return self

@@ -76,7 +76,8 @@ class NodeProcess:
             )
         assert self.process.stdout is not None
         ready, _, _ = select.select([self.process.stdout], [], [], 20)
-        assert ready and self.process.stdout.readline() == b"listening\n", self.log.read_text()
+        line = self.process.stdout.readline() if ready else b""
+        assert line == b"listening\n", self.log.read_text()
 
     def kill(self) -> None:
         """End it as a crash does."""

@@ -87,9 +87,13 @@ class Fold:
                 self._content(vol, row.content).rows[row.offset] = row  # type: ignore[union-attr,assignment]  # Extent
                 continue
             key = _KEY_OF[kind](row)
-            puts[kind][key] = row
-            if kind is not Blob:  # a blob is inserted, never replaced: what was dropped must really go
+            if kind is Blob:
+                # Inserted, never replaced: what was dropped must really go, and a second put would undo deltas.
+                if key in puts[kind] or key in self._deltas:
+                    raise ValueError(f"blob {key} is put after it was put or referenced")
+            else:
                 drops[kind].discard(key)
+            puts[kind][key] = row
         for blob, delta in change.blob_refs:
             self._move(vol, blob, delta)
         if change.reply is not None:

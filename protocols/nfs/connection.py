@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 log = Logger()
 #: Replies are sent in the middle of a turn when there are so many bytes of them.
 _FLUSH_BYTES = 1 << 18
+#: A call that moves so many bytes takes as long as one more small call.
+_SMALL_CALL_BYTES = 1 << 16
 #: Received at once, ordinarily and in the middle of a long record.
 _RECEIVE_BYTES = 1 << 16
 _RECEIVE_LONG_BYTES = 1 << 18
@@ -125,7 +127,7 @@ class RpcConnection(Protocol):
     def sweep(self, now_seconds: float) -> None:
         """Close the connection if its peer has kept it waiting too long (called every few seconds)."""
         state = (self._records, self._reader.mid_record(), self._choked)
-        ours = not self._choked and (self._calls or not self._reading)
+        ours = not self._choked and not self._closing and (self._calls or not self._reading)
         if ours or state != self._state:
             self._state, self._since = state, now_seconds
         elif now_seconds - self._since > self._patience():
@@ -146,12 +148,11 @@ class RpcConnection(Protocol):
         self._serving = True
         turns = self._limits.calls_per_turn
         try:
-            while turns and not self._full():
+            while turns > 0 and not self._full():
                 record = self._reader.next_record()
                 if record is None:
                     break
-                turns -= 1
-                self._begin(record)
+                turns -= self._begin(record)
         except (RecordError, XdrError) as error:
             log.info("closing {host}: {error}", host=self.peer.host, error=str(error))
             self.abort()
@@ -170,19 +171,20 @@ class RpcConnection(Protocol):
             or self._budget.exhausted()
         )
 
-    def _begin(self, record: bytes) -> None:
-        """Run the call in *record*; it may end before this returns."""
+    def _begin(self, record: bytes) -> int:
+        """Run the call in *record*, which may end before this returns; return how many small calls it weighs."""
         self._records += 1
         call = self._dispatcher.open(record, self.peer)
         if not isinstance(call, Call):
             self._post([call])
-            return
+            return 1
         reply_bytes = call.procedure.reply_bytes
         cost = len(record) + (reply_bytes(call.args) if reply_bytes is not None else 0)
         self._calls += 1
         self._bytes += cost
         self._budget.take(cost)
         deliver(self._dispatcher.run(call), self._ended, cost)
+        return 1 + cost // _SMALL_CALL_BYTES
 
     def _ended(self, reply: list[Buffer] | None, cost: int) -> None:
         """Send *reply*, or close the connection where there must be none (DESIGN 8, D4)."""

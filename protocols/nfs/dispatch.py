@@ -42,13 +42,13 @@ class Call:
 
     __slots__ = ("args", "credential", "export", "number", "peer", "procedure", "program", "xid")
 
-    def __init__(self, xid: int, peer: Peer, program: Program, number: int) -> None:
+    def __init__(self, xid: int, peer: Peer, program: Program, number: int, procedure: Procedure) -> None:
         """Name the call; the dispatcher adds what it reads."""
         self.xid = xid
         self.peer = peer
         self.program = program
         self.number = number
-        self.procedure: Procedure = program.procedures[number]
+        self.procedure = procedure
         self.credential: Credential = ANONYMOUS
         self.args: Any = None
         self.export: Export | None = None
@@ -114,7 +114,7 @@ class Dispatcher:
         procedure = program.procedures.get(head.proc)
         if procedure is None or (procedure.stream_only and peer.datagram and not peer.local):
             return rpc.failed(head.xid, rpc.accept_stat.PROC_UNAVAIL)
-        return self._read(Call(head.xid, peer, program, head.proc), head, unpacker)
+        return self._read(Call(head.xid, peer, program, head.proc, procedure), head, unpacker)
 
     def _read(self, call: Call, head: rpc.rpc_call, unpacker: Unpacker) -> Call | bytes:
         """Check the credential and read the arguments."""

@@ -9,9 +9,9 @@ from twisted.logger import Logger
 from foundation.errors import FsError, NoReply
 from protocols.nfs import nfs3_files, nfs3_names, nfs3_pages, nfs3_volume
 from protocols.nfs.attributes import failure_of
-from protocols.nfs.codec.nfs3_args import NULL3args, READ3args, READDIR3args, READDIRPLUS3args
 from protocols.nfs.codec.nfs3_results import SIGNATURES
 from protocols.nfs.codec.nfs3_types import NFS_PROGRAM, NFS_V3, nfsstat3
+from protocols.nfs.codec.rpc import void
 from protocols.nfs.codec.xdr import UINT32, Buffer, XdrStruct
 from protocols.nfs.dispatch import Call, Function, Procedure
 from protocols.nfs.errors import Nfs3Refusal, status_of
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from namespace.api import Attr, Caller, FileId, FileVerbs
+    from protocols.nfs.codec.nfs3_args import READ3args, READDIR3args, READDIRPLUS3args
     from protocols.nfs.exports import Export, Exports
     from protocols.nfs.handles import HandleCodec
 
@@ -37,7 +38,7 @@ class Entered(NamedTuple):
     export: Export
 
 
-async def nfsproc3_null(_nfs: Nfs3, _call: Call, args: NULL3args) -> NULL3args:
+async def nfsproc3_null(_nfs: Nfs3, _call: Call, args: void) -> void:
     """Do nothing (section 3.3.0)."""
     return args
 
@@ -63,7 +64,7 @@ def _procedure(
 
 #: By procedure number. WRITE is idempotent: the same bytes go to the same place.
 PROCEDURES: Mapping[int, Procedure] = {
-    0: Procedure(NULL3args, nfsproc3_null, any_auth=True),
+    0: Procedure(void, nfsproc3_null, any_auth=True),
     1: _procedure(1, nfs3_files.nfsproc3_getattr),
     2: _procedure(2, nfs3_files.nfsproc3_setattr, idempotent=False),
     3: _procedure(3, nfs3_names.nfsproc3_lookup),

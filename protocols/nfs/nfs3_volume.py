@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from protocols.nfs.nfs3 import Nfs3
 
 _TRANSFER_MULTIPLE_BYTES = 4096
-#: A page of a directory that a client should ask for: some 400 entries with attributes.
-_DIRECTORY_PAGE_BYTES = 65536
+#: A page of a directory that a client should ask for. Linux asks for an eighth of it in names, so some 450 entries.
+_DIRECTORY_PAGE_BYTES = 131072
 _NAME_MAX = 255
-_LINK_MAX = 0xFFFFFFFF  # the namespace counts links, and refuses one too many itself
+_LINK_MAX = 65_000  # as many as the namespace allows
 _ONE_NS = 1
 _PROPERTIES = res.FSF3_LINK | res.FSF3_SYMLINK | res.FSF3_HOMOGENEOUS | res.FSF3_CANSETTIME
 

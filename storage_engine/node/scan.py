@@ -25,6 +25,8 @@ from storage_engine.node.records import (
 )
 
 _WINDOW_BYTES = 64 << 10
+#: Where no record is, mostly zeros follow.
+_GAP_BYTES = 1 << 20
 _SECTOR_BYTES = 4096
 
 
@@ -50,12 +52,12 @@ class _Reader:
         self._start, self._window = 0, b""
         self.unreadable: list[tuple[int, int]] = []
 
-    def at(self, position: int, length: int) -> tuple[bytes, int]:
+    def at(self, position: int, length: int, ahead: int = _WINDOW_BYTES) -> tuple[bytes, int]:
         """Return a buffer and the offset in it of *position*, with *length* bytes behind it if the file has them."""
         offset = position - self._start
         if offset < 0 or offset + length > len(self._window):
             self._start, offset = position, 0
-            self._window = self.read(position, max(length, _WINDOW_BYTES))
+            self._window = self.read(position, max(length, ahead))
         return self._window, offset
 
     def read(self, position: int, length: int) -> bytes:
@@ -111,7 +113,7 @@ def _scan_records(reader: _Reader, scan: Scan, header: SegmentHeader, limit: int
 def _next_candidate(reader: _Reader, position: int, limit: int) -> int:
     """Return the next place, from *position* on, where a record's magic stands where a record may start."""
     while position < limit:
-        buffer, offset = reader.at(position, len(RECORD_MAGIC))
+        buffer, offset = reader.at(position, len(RECORD_MAGIC), _GAP_BYTES)
         found = buffer.find(RECORD_MAGIC, offset)
         while found >= 0 and (position + found - offset) % ALIGN_BYTES:
             found = buffer.find(RECORD_MAGIC, found + 1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.protocol import ServerFactory, connectionDone
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from foundation.aio import spawn
 from storage_engine.streaming import FrameProtocol
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from twisted.internet.interfaces import IAddress
-    from twisted.python.failure import Failure
 
     from foundation.clock import Clock, Timer
     from storage_engine.node.store import Store
@@ -121,6 +121,9 @@ class NodeConnection(FrameProtocol):
 
     def broken(self, error: BaseException) -> None:
         """Drop the client and say why in the log."""
+        if not isinstance(error, BrokenStream):
+            failure = Failure(error)  # type: ignore[no-untyped-call]  # Twisted has no types here
+            _log.failure("a request failed in a way that nobody foresaw", failure)
         _log.warn("dropping {peer}: {error}", peer=self.transport.getPeer(), error=error)
         self.transport.abortConnection()
 

@@ -72,10 +72,12 @@ class Ledger:
             self._write(name, state)
             self.acknowledged += 1
 
-    def fail(self, name: str) -> None:
-        """Say that the operation under way on *name* ended without an answer, or with an error."""
+    def fail(self, name: str, *, sent: bool) -> None:
+        """Say that the operation under way on *name* ended with an error; if it was *sent* it may have happened."""
         with self._lock:
-            self._unknown.setdefault(name, set()).add(self._open.pop(name))
+            state = self._open.pop(name)
+            if sent:
+                self._unknown.setdefault(name, set()).add(state)
             self.failed += 1
 
     @property

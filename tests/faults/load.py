@@ -7,7 +7,7 @@ import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 from ledger import GONE, Ledger, Version
 from nfs_door import NfsDoor
 
@@ -27,6 +27,8 @@ class Door(Protocol):
 
     #: What says that an operation was not acknowledged.
     failures: tuple[type[Exception], ...]
+    #: Those of them that say that nothing was sent: the door was shut.
+    refusals: tuple[type[Exception], ...]
 
     def put(self, version: Version) -> None: ...
     def delete(self, name: str) -> None: ...
@@ -40,6 +42,7 @@ class S3Door:
     """Objects below a prefix; requests are tried once."""
 
     failures = (BotoCoreError, ClientError)
+    refusals = (EndpointConnectionError,)
 
     def __init__(self, house: House, folder: str) -> None:
         self._s3 = house.s3(read_timeout_seconds=30)
@@ -119,9 +122,11 @@ class Worker(threading.Thread):
                 self._door.delete(name)
             else:
                 self._door.put(state)
-        except self._door.failures:
-            self._ledger.fail(name)
-            self._have.pop(name, None)
+        except self._door.failures as error:
+            sent = not isinstance(error, self._door.refusals)
+            self._ledger.fail(name, sent=sent)
+            if sent:
+                self._have.pop(name, None)
             self._stopped.wait(0.05)  # a door that is shut is not knocked at in a tight loop
         else:
             self._ledger.acknowledge(name)

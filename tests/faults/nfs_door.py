@@ -27,6 +27,7 @@ class NfsDoor:
     """Files in a folder of the first export, over one connection that is made anew after a failure."""
 
     failures = (OSError, NfsStatus)
+    refusals = (ConnectionRefusedError,)
     _serial = itertools.count()
 
     def __init__(self, house: House, folder: str) -> None:

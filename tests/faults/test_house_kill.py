@@ -6,6 +6,7 @@ import random
 import time
 from typing import TYPE_CHECKING
 
+import pytest
 from ledger import Ledger
 from load import start_workers, verify
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import pytest
     from house import House
 
 _VICTIMS = ("gateway", "node", "postgres")
@@ -73,11 +73,14 @@ def kill_under_load(house: House, ledger: Ledger, victim: str, cycle: int, dice:
     )
 
 
-def test_a_house_killed_whole_starts_again_with_all_that_was_acknowledged(own_house: House, tmp_path: Path):
+@pytest.mark.parametrize("with_all_below", [True, False], ids=["everything", "the supervisor alone"])
+def test_a_killed_house_starts_again_with_all_that_was_acknowledged(
+    own_house: House, tmp_path: Path, with_all_below: bool
+):
     with Ledger(tmp_path / "manifest") as ledger:
         workers = start_workers(own_house, "faults", ledger, seed=77)
         wait_until(lambda: ledger.acknowledged >= _BEFORE, 60, "load", own_house)
-        own_house.kill_all()
+        own_house.kill_serve(with_all_below=with_all_below)
         for worker in workers:
             worker.stop()
         assert ledger.failed, "the house died and no client noticed"

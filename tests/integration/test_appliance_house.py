@@ -241,6 +241,9 @@ def test_setup_keeps_its_hands_off_what_it_did_not_make(open_folder: Path) -> No
     assert refused.returncode == 1
     assert "is not empty" in refused.stderr
     assert (home / "thesis.txt").read_text() == "years of work"
+    misnamed = Installation(open_folder / "other").gatefold("setup", "--defaults", "--bucket", "No_Name", check=False)
+    assert misnamed.returncode == 1
+    assert "bucket: 'No_Name'" in misnamed.stderr
 
 
 def test_an_interrupted_setup_leaves_nothing_in_the_way(open_folder: Path) -> None:

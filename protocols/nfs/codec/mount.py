@@ -3,6 +3,7 @@
 from enum import IntEnum
 from typing import Annotated
 
+from protocols.nfs.codec.rpc import void as void
 from protocols.nfs.codec.xdr import UINT32, Array, FixedOpaque, LinkedList, Opaque, XdrStruct, uint32
 
 MOUNT_PROGRAM = 100005
@@ -43,10 +44,6 @@ dirpath = Annotated[bytes, Opaque()]
 name = Annotated[bytes, Opaque(MNTNAMLEN)]
 fhandle3 = Annotated[bytes, Opaque(FHSIZE3)]
 fhandle = Annotated[bytes, FixedOpaque(FHSIZE)]
-
-
-class void(XdrStruct, frozen=True, gc=False):
-    """Nothing."""
 
 
 class path_args(XdrStruct, frozen=True, gc=False):

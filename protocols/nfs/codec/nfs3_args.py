@@ -20,10 +20,6 @@ from protocols.nfs.codec.nfs3_types import (
 from protocols.nfs.codec.xdr import UINT64, OpaqueView, Optional, XdrStruct, uint32
 
 
-class NULL3args(XdrStruct, frozen=True, gc=False):
-    """Nothing (section 3.3.0)."""
-
-
 class GETATTR3args(XdrStruct, frozen=True, gc=False):
     """Section 3.3.1."""
 

@@ -3,9 +3,11 @@
 On the wire a result is an nfsstat3, then the `resok` structure of NFS3_OK or the `resfail` structure of any error.
 """
 
+from struct import Struct as Layout
 from typing import Annotated
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from protocols.nfs.codec import nfs3_args as args
 from protocols.nfs.codec.nfs3_types import (
@@ -26,7 +28,13 @@ from protocols.nfs.codec.nfs3_types import (
     wcc_data,
     writeverf3,
 )
-from protocols.nfs.codec.xdr import Buffer, LinkedList, OpaquePieces, Unpacker, XdrError, XdrStruct, uint32
+from protocols.nfs.codec.xdr import PADS, Buffer, LinkedList, OpaquePieces, Unpacker, XdrError, XdrStruct, uint32
+
+_FILEID_LENGTH = Layout(">QI")
+_HANDLE_LENGTH = Layout(">II")
+_COOKIE = Layout(">Q")
+_NONE = b"\0\0\0\0"
+_SOME = b"\0\0\0\1"
 
 FSF3_LINK = 0x0001
 FSF3_SYMLINK = 0x0002
@@ -167,6 +175,16 @@ class entryplus3(XdrStruct, frozen=True, gc=False):
     cookie: cookie3
     name_attributes: post_op_attr
     name_handle: post_op_fh3
+
+    def pack(self, out: list[Buffer]) -> None:
+        """Append all fields to *out* as one buffer: a page has hundreds of entries, and each buffer costs."""
+        name, attr, handle = self.name, self.name_attributes, self.name_handle
+        entry = _FILEID_LENGTH.pack(self.fileid, len(name)) + name + PADS[len(name) & 3] + _COOKIE.pack(self.cookie)
+        entry += _NONE if attr is None else _SOME + attr.layout.pack(*astuple(attr))
+        if handle is None:
+            out.append(entry + _NONE)
+        else:
+            out.append(entry + _HANDLE_LENGTH.pack(1, len(handle)) + handle + PADS[len(handle) & 3])
 
 
 class READDIRPLUS3resok(XdrStruct, frozen=True, gc=False):

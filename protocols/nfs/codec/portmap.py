@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from protocols.nfs.codec.rpc import void as void
 from protocols.nfs.codec.xdr import FixedStruct, LinkedList, XdrStruct, uint32
 
 PMAP_PROG = 100000
@@ -24,10 +25,6 @@ class mapping(FixedStruct, frozen=True, gc=False):
     vers: uint32
     prot: uint32
     port: uint32
-
-
-class void(XdrStruct, frozen=True, gc=False):
-    """Nothing."""
 
 
 class port_result(FixedStruct, frozen=True, gc=False):

@@ -56,6 +56,8 @@ class RecordReader:
                 if start <= stop <= len(data) and stop - start <= self._longest:
                     self._at = stop
                     return data[start:stop]
+            elif self._at == len(data):
+                return None
         return self._next_in_pieces()
 
     def _next_in_pieces(self) -> bytes | None:

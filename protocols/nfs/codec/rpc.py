@@ -70,6 +70,10 @@ class auth_flavor(IntEnum):
     RPCSEC_GSS = 6
 
 
+class void(XdrStruct, frozen=True, gc=False):
+    """Nothing: the arguments or results of many procedures."""
+
+
 class opaque_auth(XdrStruct, frozen=True, gc=False):
     """A credential or verifier (RFC 5531, section 8.2); an unknown flavour is no error of the encoding."""
 
@@ -149,7 +153,7 @@ def unpack_call(unpacker: Unpacker) -> rpc_call:
 
 def _unpack_auth(unpacker: Unpacker, xid: int, why: auth_stat) -> opaque_auth:
     flavor, length = unpacker.layout(_WORDS_2)
-    if not length and not flavor:
+    if not length and not flavor:  # nearly every verifier
         return NO_AUTH
     if length > MAX_AUTH_BYTES:
         raise BadAuth(xid, why)

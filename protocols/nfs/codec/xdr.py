@@ -21,7 +21,8 @@ T = TypeVar("T")
 
 _UINT32 = Layout(">I")
 _UINT64 = Layout(">Q")
-_PADS = (b"", b"\0\0\0", b"\0\0", b"\0")
+#: Padding by length modulo 4.
+PADS = (b"", b"\0\0\0", b"\0\0", b"\0")
 #: Buffers at least this long are sent from where they lie; shorter ones are joined (a vector entry costs more).
 JOIN_BELOW_BYTES = 8192
 
@@ -86,7 +87,7 @@ class Unpacker:
         end = stop + (-length & 3)
         if end > len(self.data):
             raise XdrError(f"{length} bytes announced, {len(self.data) - start} there")
-        if end != stop and self.data[stop:end] != _PADS[length & 3]:
+        if end != stop and self.data[stop:end] != PADS[length & 3]:
             raise XdrError("padding is not zero")
         self.at = end
         return start, stop
@@ -173,7 +174,7 @@ class FixedOpaque:
         if len(value) != self._length:
             raise XdrError(f"{len(value)} bytes where {self._length} belong")
         out.append(value)
-        out.append(_PADS[self._length & 3])
+        out.append(PADS[self._length & 3])
 
     def unpack(self, unpacker: Unpacker) -> bytes:
         """Read the bytes."""
@@ -192,7 +193,7 @@ class Opaque:
         length = len(value)
         if self._longest is not None and length > self._longest:
             raise XdrError(f"{length} bytes where at most {self._longest} belong")
-        out += (_UINT32.pack(length), value, _PADS[length & 3])
+        out += (_UINT32.pack(length), value, PADS[length & 3])
 
     def unpack(self, unpacker: Unpacker) -> bytes:
         """Read the bytes."""
@@ -217,7 +218,7 @@ class OpaquePieces:
         length = sum(map(len, value))
         out.append(_UINT32.pack(length))
         out += value
-        out.append(_PADS[length & 3])
+        out.append(PADS[length & 3])
 
     def unpack(self, unpacker: Unpacker) -> tuple[Buffer, ...]:
         """Read the bytes as one view."""

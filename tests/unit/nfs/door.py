@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fake_namespace import FakeNamespace
 from nfs_client import PROC, auth_sys, call_bytes
 
 from foundation.aio import deliver
-from namespace.api import FileId
 from protocols.nfs.codec import mount as mount_wire
 from protocols.nfs.codec import rpc
 from protocols.nfs.codec.nfs3_results import unpack_result
@@ -19,6 +18,9 @@ from protocols.nfs.exports import Export, Exports
 from protocols.nfs.handles import HandleCodec
 from protocols.nfs.mount import Mount, MountTable
 from protocols.nfs.nfs3 import Nfs3
+
+if TYPE_CHECKING:
+    from namespace.api import FileId
 
 KEY = bytes(range(32))
 HOST = "192.0.2.7"

@@ -222,7 +222,9 @@ class FakeNamespace:
         if node.attr.type == FileType.DIRECTORY:
             self._refuse(errors.IsDirectory(), parent)
         del parent.children[name]
-        del self._nodes[node.attr.file]
+        node.attr = replace(node.attr, nlink=node.attr.nlink - 1)
+        if not node.attr.nlink:
+            del self._nodes[node.attr.file]
         return self._touch(parent)
 
     async def rmdir(self, caller: Caller, directory: FileId, name: bytes) -> Wcc:

@@ -1,4 +1,5 @@
 """The TCP transport: order, limits and patience (reliability: S02, S03)."""
+# ruff: noqa: N802 - the transport's methods have the names of Twisted's interfaces
 
 import pytest
 from door import HOST, Door
@@ -28,15 +29,28 @@ class Transport:
         self.state = "open"
         self.takes = True
         self.producer = None
+        # What makes `DirectWriter` see a plain TCP transport with nothing queued.
+        self.connected, self.disconnecting = True, False
+        self.dataBuffer, self._tempDataBuffer = b"", []
 
     def getPeer(self):
         return self.peer
 
     def getHandle(self):
-        return None
+        return self
+
+    def setsockopt(self, *_args):
+        pass
 
     def setTcpNoDelay(self, on):
         assert on
+
+    def sendmsg(self, buffers):
+        if not self.takes:
+            raise BlockingIOError
+        self.writes += 1
+        self.written += buffers
+        return sum(map(len, buffers))
 
     def registerProducer(self, producer, streaming):
         assert streaming
@@ -46,9 +60,9 @@ class Transport:
         self.producer = None
 
     def writeSequence(self, buffers):
-        self.writes += 1
+        assert all(isinstance(each, bytes) for each in buffers)
         self.written += buffers
-        if not self.takes and self.producer:
+        if buffers and self.producer:
             self.producer.pauseProducing()
 
     def pauseProducing(self):
@@ -175,6 +189,25 @@ def test_one_connection_does_not_keep_others_from_their_turn():
     assert connection.transport.reading
 
 
+def test_a_turn_ends_sooner_when_calls_move_many_bytes(house):
+    connection = house.connect()
+    reads = [house.call(xid, 6, args3.READ3args(house.door.root, 0, 1 << 20)) for xid in range(8)]
+    connection.dataReceived(b"".join(reads))
+    assert len(house.door.namespace.callers) == 4
+    house.turn()
+    assert len(house.door.namespace.callers) == 8
+
+
+def test_a_closing_connection_whose_peer_reads_nothing_is_closed_in_the_end(house):
+    connection = house.connect()
+    house.door.namespace.fail_with = errors.NoReply()
+    connection.dataReceived(house.getattr(1))
+    house.turn()
+    assert connection.transport.state == "closed"
+    house.clock.advance(370)
+    assert connection.transport.state == "aborted"
+
+
 def test_calls_in_flight_are_bounded_and_reading_stops_meanwhile():
     house = House(calls_per_connection=3)
     connection = house.connect()
@@ -256,9 +289,7 @@ def test_an_unknown_outcome_closes_the_connection_after_what_was_done(house):
     assert connection.transport.state == "closed"
 
 
-@pytest.mark.parametrize(
-    "wire", [b"\xff\xff\xff\xff", bytes(4) * 1025, record_mark(4) + b"call", record_mark(0)]
-)
+@pytest.mark.parametrize("wire", [b"\xff\xff\xff\xff", bytes(4) * 1025, record_mark(4) + b"call", record_mark(0)])
 def test_what_is_no_call_ends_the_connection(house, wire):
     connection = house.connect()
     connection.dataReceived(house.getattr(1) + wire)

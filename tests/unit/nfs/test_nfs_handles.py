@@ -23,9 +23,7 @@ def refused(codec: HandleCodec, handle: bytes) -> bool:
     return False
 
 
-@given(
-    st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1), st.integers(0, 0xFFFF)
-)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1), st.integers(0, 0xFFFF))
 def test_a_handle_names_its_file_and_export(vol, ino, gen, export):
     file = FileId(vol, ino, gen)
     handle = HandleCodec(KEY).encode(file, export)

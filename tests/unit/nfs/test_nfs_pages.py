@@ -4,6 +4,7 @@ import pytest
 from door import Door
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from protocols.nfs.codec import nfs3_args as args3
 from protocols.nfs.codec.nfs3_types import createhow3, createmode3, nfsstat3
@@ -116,8 +117,6 @@ def test_entries_carry_attributes_and_handles_that_work():
 
 
 def test_an_entry_whose_object_is_gone_is_shown_without_attributes(monkeypatch):
-    from msgspec.structs import replace
-
     door = filled([b"a"])
     whole = door.namespace.readdir
 

@@ -133,7 +133,9 @@ def test_a_client_outside_the_export_is_refused_with_a_good_handle(door, name):
 
 def test_the_namespace_is_told_who_asks(door):
     door.ok("GETATTR", args3.GETATTR3args(door.root))
-    door.exports.replace([Export("/bucket", 1, ("192.0.2.0/24",), read_only=True, squash="all", anon_uid=5, anon_gid=6)])
+    door.exports.replace(
+        [Export("/bucket", 1, ("192.0.2.0/24",), read_only=True, squash="all", anon_uid=5, anon_gid=6)]
+    )
     door.ok("GETATTR", args3.GETATTR3args(door.root))
     assert door.namespace.callers == [Caller(1000, 100, frozenset({7, 8})), Caller(5, 6, read_only=True)]
 
@@ -152,7 +154,9 @@ def test_getattr_shows_the_attributes(door):
 def test_setattr_sets_what_is_given_and_nothing_else(door):
     file = make(door)
     time = 12 << 32 | 34
-    wcc = door.ok("SETATTR", args3.SETATTR3args(file, sattr3(mode=0o600, size=5, atime=time, mtime=SERVER_TIME))).obj_wcc
+    wcc = door.ok(
+        "SETATTR", args3.SETATTR3args(file, sattr3(mode=0o600, size=5, atime=time, mtime=SERVER_TIME))
+    ).obj_wcc
     assert (wcc.after.mode, wcc.after.size, wcc.after.atime, wcc.after.uid) == (0o600, 5, time, 1000)
     assert wcc.after.mtime > wcc.before.mtime
 
@@ -284,7 +288,14 @@ def test_names_do_not_cross_volumes():
 
 def test_the_file_system_is_described(door):
     stat = door.ok("FSSTAT", args3.FSSTAT3args(door.root))
-    assert (stat.tbytes, stat.fbytes, stat.abytes, stat.tfiles, stat.ffiles, stat.afiles) == (1000, 600, 600, 50, 40, 40)
+    assert (stat.tbytes, stat.fbytes, stat.abytes, stat.tfiles, stat.ffiles, stat.afiles) == (
+        1000,
+        600,
+        600,
+        50,
+        40,
+        40,
+    )
     info = door.ok("FSINFO", args3.FSINFO3args(door.root))
     assert (info.rtmax, info.wtmax, info.maxfilesize, info.time_delta) == (1 << 20, 1 << 20, 2**63 - 1, 1)
     conf = door.ok("PATHCONF", args3.PATHCONF3args(door.root))
@@ -293,7 +304,13 @@ def test_the_file_system_is_described(door):
 
 @pytest.mark.parametrize(
     ("time_ns", "seconds", "nseconds"),
-    [(0, 0, 0), (-1, 0, 0), (1_500_000_000, 1, 500_000_000), (2**32 * 10**9, 2**32 - 1, 999_999_999), (-(10**18), 0, 0)],
+    [
+        (0, 0, 0),
+        (-1, 0, 0),
+        (1_500_000_000, 1, 500_000_000),
+        (2**32 * 10**9, 2**32 - 1, 999_999_999),
+        (-(10**18), 0, 0),
+    ],
 )
 def test_times_outside_nfstime3_become_the_nearest(time_ns, seconds, nseconds):
     assert nfstime3_of(time_ns) == seconds << 32 | nseconds
@@ -326,7 +343,10 @@ class TestSubDirectoryExport:
         top = sub.handle(self.top, 3)
         assert sub.ok("LOOKUP", args3.LOOKUP3args(sub.at(b"..", top))).object == top
         page = sub.ok("READDIRPLUS", args3.READDIRPLUS3args(top, 0, bytes(8), 9000, 9000))
-        assert [(entry.name, entry.fileid) for entry in page.entries[:2]] == [(b".", self.top.ino), (b"..", self.top.ino)]
+        assert [(entry.name, entry.fileid) for entry in page.entries[:2]] == [
+            (b".", self.top.ino),
+            (b"..", self.top.ino),
+        ]
 
     def test_below_the_top_the_parent_is_found_and_readdirplus_tells_no_handle_of_it(self, sub):
         inner = sub.handle(self.inner, 3)

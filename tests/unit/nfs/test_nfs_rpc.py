@@ -10,6 +10,7 @@ from protocols.nfs.codec import mount as mount_wire
 from protocols.nfs.codec import nfs3_args as args3
 from protocols.nfs.codec import rpc
 from protocols.nfs.codec.xdr import Unpacker, XdrError, encode
+from protocols.nfs.dispatch import Peer
 
 GSS = rpc.opaque_auth(rpc.auth_flavor.RPCSEC_GSS, b"\0\0\0\1")
 
@@ -31,21 +32,21 @@ def getattr_bytes(door, cred):
 
 
 @pytest.mark.parametrize(
-    ("prog", "vers", "proc", "stat", "low", "high"),
+    ("called", "answer"),
     [
-        (100003, 3, 0, rpc.accept_stat.SUCCESS, 0, 0),
-        (100003, 2, 0, rpc.accept_stat.PROG_MISMATCH, 3, 3),
-        (100003, 4, 0, rpc.accept_stat.PROG_MISMATCH, 3, 3),
-        (100005, 4, 0, rpc.accept_stat.PROG_MISMATCH, 1, 3),
-        (100227, 3, 0, rpc.accept_stat.PROG_UNAVAIL, 0, 0),
-        (100003, 3, 22, rpc.accept_stat.PROC_UNAVAIL, 0, 0),
-        (100005, 3, 6, rpc.accept_stat.PROC_UNAVAIL, 0, 0),
-        (100003, 3, 1, rpc.accept_stat.GARBAGE_ARGS, 0, 0),
+        ((100003, 3, 0), (rpc.accept_stat.SUCCESS, 0, 0)),
+        ((100003, 2, 0), (rpc.accept_stat.PROG_MISMATCH, 3, 3)),
+        ((100003, 4, 0), (rpc.accept_stat.PROG_MISMATCH, 3, 3)),
+        ((100005, 4, 0), (rpc.accept_stat.PROG_MISMATCH, 1, 3)),
+        ((100227, 3, 0), (rpc.accept_stat.PROG_UNAVAIL, 0, 0)),
+        ((100003, 3, 22), (rpc.accept_stat.PROC_UNAVAIL, 0, 0)),
+        ((100005, 3, 6), (rpc.accept_stat.PROC_UNAVAIL, 0, 0)),
+        ((100003, 3, 1), (rpc.accept_stat.GARBAGE_ARGS, 0, 0)),
     ],
 )
-def test_a_call_of_what_is_not_served_is_told_so(door, prog, vers, proc, stat, low, high):
-    reply = reply_to(door, call_bytes(9, prog, vers, proc, b"", door.cred))
-    assert (reply.xid, reply.accepted, reply.low, reply.high) == (9, stat, low, high)
+def test_a_call_of_what_is_not_served_is_told_so(door, called, answer):
+    reply = reply_to(door, call_bytes(9, *called, b"", door.cred))
+    assert (reply.xid, reply.accepted, reply.low, reply.high) == (9, *answer)
 
 
 def test_another_version_of_rpc_is_denied(door):
@@ -56,7 +57,9 @@ def test_another_version_of_rpc_is_denied(door):
     assert reply_to(door, bytes(message[:24])).rejected == rpc.reject_stat.RPC_MISMATCH
 
 
-@pytest.mark.parametrize("message", [b"", call_bytes(1, 2, 3, 4)[:39], call_bytes(1, 2, 3, 4)[:23], b"\0\0\0\1\0\0\0\1" + bytes(40)])
+@pytest.mark.parametrize(
+    "message", [b"", call_bytes(1, 2, 3, 4)[:39], call_bytes(1, 2, 3, 4)[:23], b"\0\0\0\1\0\0\0\1" + bytes(40)]
+)
 def test_what_is_no_call_gets_no_answer(door, message):
     with pytest.raises(XdrError):
         door.message(message)
@@ -143,8 +146,6 @@ def test_a_bug_where_no_status_can_tell_of_it_is_a_system_error(door, monkeypatc
 
 
 def test_a_call_knows_what_a_reply_cache_needs(door):
-    from protocols.nfs.dispatch import Peer
-
     call = door.dispatcher.open(getattr_bytes(door, door.cred), Peer("192.0.2.7", 700, False, datagram=False))
     assert (call.xid, call.peer.host, call.peer.port, call.number) == (9, "192.0.2.7", 700, 1)
     assert call.credential.parms.uid == 1000

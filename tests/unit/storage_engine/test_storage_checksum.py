@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import os
 
 import google_crc32c
@@ -27,7 +28,7 @@ def test_the_checksum_is_crc32c():
 @given(st.integers(1, len(BODY)), st.lists(st.integers(0, len(BODY)), max_size=6))
 def test_pages_and_whole_do_not_depend_on_how_the_body_is_cut(length, cuts):
     edges = sorted({0, length, *(min(cut, length) for cut in cuts)})
-    parts = [memoryview(BODY)[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [memoryview(BODY)[a:b] for a, b in itertools.pairwise(edges)]
     pages = page_checksums(parts)
     body = BODY[:length]
     assert pages == tuple(crc32c(body[at : at + PAGE_BYTES]) for at in range(0, length, PAGE_BYTES))
@@ -41,7 +42,7 @@ def test_pieces_cover_the_range_and_never_cross_a_page(offset, length):
     assert cut[0][0] == offset
     assert cut[-1][1] == offset + length
     assert all(a < b and a // PAGE_BYTES == (b - 1) // PAGE_BYTES for a, b in cut)
-    assert all(one[1] == two[0] for one, two in zip(cut, cut[1:], strict=False))
+    assert all(one[1] == two[0] for one, two in itertools.pairwise(cut))
 
 
 def test_a_changed_bit_is_found_in_its_page():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +26,7 @@ def test_any_cut_of_the_stream_gives_the_same_frames(frames, cuts):
     stream = stream_of(frames)
     edges = sorted({0, len(stream), *(min(cut, len(stream)) for cut in cuts)})
     reader, found = FrameReader(limit=300), []
-    for a, b in zip(edges, edges[1:], strict=False):
+    for a, b in itertools.pairwise(edges):
         found += reader.feed(stream[a:b])
     assert plain(found) == frames
     assert not reader.wanted()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 
 import pytest
@@ -37,7 +38,9 @@ def test_a_delete_comes_out_as_it_went_in(vol, fence, ids):
     assert messages.decode_delete(memoryview(messages.encode_delete(delete))) == delete
 
 
-@given(st.lists(st.builds(messages.HeldHere, U64, st.integers(0, 2**32 - 1), st.booleans()), max_size=20), st.booleans())
+@given(
+    st.lists(st.builds(messages.HeldHere, U64, st.integers(0, 2**32 - 1), st.booleans()), max_size=20), st.booleans()
+)
 def test_an_inventory_page_comes_out_as_it_went_in(held, eof):
     assert messages.decode_page(memoryview(messages.encode_page(held, eof=eof))) == (held, eof)
 
@@ -71,10 +74,8 @@ DECODERS = [
 @pytest.mark.parametrize("decode", DECODERS)
 @given(garbage=st.binary(max_size=200))
 def test_garbage_is_a_broken_stream_and_nothing_else(decode, garbage):
-    try:
+    with contextlib.suppress(BrokenStream):
         decode(memoryview(garbage))
-    except BrokenStream:
-        pass
 
 
 def test_a_blob_of_no_legal_length_is_refused():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
+import msgspec
 import pytest
 from one_node import MIB, OneNode, QuickDisk, done, make_put
 
@@ -60,8 +61,6 @@ def test_a_blob_survives_a_restart_with_all_that_its_header_says(node):
 
 def test_a_put_whose_bytes_do_not_match_their_checksums_is_refused(node):
     put = make_put(1, 1, b"right")
-    import msgspec
-
     bad = msgspec.structs.replace(put, body=(b"wrong",))
     assert node.status(lambda: done(node.store.put(bad))) == Status.BAD_REQUEST
     assert node.status(lambda: node.read(1, 1)) == Status.NOT_HELD
@@ -191,10 +190,9 @@ def test_a_node_is_full_before_the_disk_is_and_still_deletes_and_gives_space_bac
     body = os.urandom(MIB)
     taken = 0
     for number in range(40):
-        try:
-            node.put(1, number, body)
-        except Refusal as refusal:
-            assert refusal.status == Status.NO_SPACE
+        status = node.status(lambda number=number: node.put(1, number, body))
+        if status is not None:
+            assert status == Status.NO_SPACE
             break
         taken += 1
         if len(node.segments) > 1:
