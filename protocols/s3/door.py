@@ -143,14 +143,19 @@ class Door:
         return Answer(status, headers, body)
 
     def _log(self, exchange: Exchange, trace: _Trace) -> None:
+        """Write the access log line; made here, for Twisted's formatter takes 20 us more over these fields."""
         head = exchange.head
+        method, path = head.method if head is not None else "-", _path(head)
+        milliseconds = (self._clock.now_ns() - trace.started_ns) / _NS_PER_MS
         _access.info(
-            "{method} {path} {status} {sent_bytes} B {milliseconds:.1f} ms {operation} {access_key} {request_id}",
-            method=head.method if head is not None else "-",
-            path=_path(head),
+            "{line}",
+            line=f"{method} {path} {exchange.status} {exchange.sent_bytes} B {milliseconds:.1f} ms "
+            f"{trace.operation} {trace.access_key} {trace.request_id}",
+            method=method,
+            path=path,
             status=exchange.status,
             sent_bytes=exchange.sent_bytes,
-            milliseconds=(self._clock.now_ns() - trace.started_ns) / _NS_PER_MS,
+            milliseconds=milliseconds,
             operation=trace.operation,
             access_key=trace.access_key,
             request_id=trace.request_id,
