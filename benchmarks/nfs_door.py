@@ -150,9 +150,10 @@ class Served:
     def __init__(self, port: int, *args: str) -> None:
         self._port = port
         self._command = [sys.executable, *args]
+        self._out = None if "--profile" in args else subprocess.DEVNULL
 
     def __enter__(self) -> int:
-        self._process = subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
+        self._process = subprocess.Popen(self._command, stdout=self._out, stderr=subprocess.DEVNULL)
         for _ in range(200):
             try:
                 socket.create_connection(("127.0.0.1", self._port)).close()
