@@ -46,6 +46,7 @@ class Ledger:
         self._open: dict[str, Version | None] = {}  # operations under way: the state each would bring
         self._unknown: dict[str, set[Version | None]] = {}  # further states of names whose last outcome is not known
         self.acknowledged = self.failed = 0
+        self.lost = 0  # answers that were lost: the operation may have happened
 
     def __enter__(self) -> Self:
         return self
@@ -78,6 +79,7 @@ class Ledger:
             state = self._open.pop(name)
             if sent:
                 self._unknown.setdefault(name, set()).add(state)
+                self.lost += 1
             self.failed += 1
 
     @property

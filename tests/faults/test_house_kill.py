@@ -42,12 +42,13 @@ def test_no_acknowledged_byte_is_lost_when_a_component_is_killed(
             with capsys.disabled():
                 print(f"\n  cycle {cycle + 1}: {line}", end="")
         assert ledger.acknowledged >= cycles * (_BEFORE + _AFTER)
+        assert ledger.lost, "no kill hit an operation under way"
 
 
 def kill_under_load(house: House, ledger: Ledger, victim: str, cycle: int, dice: random.Random) -> str:
     """Load, kill, recover, load, stop, verify, check; return a line about it."""
     workers = start_workers(house, "faults", ledger, seed=1000 * cycle)
-    start, failed = ledger.acknowledged, ledger.failed
+    start, failed, lost = ledger.acknowledged, ledger.failed, ledger.lost
     wait_until(lambda: ledger.acknowledged >= start + _BEFORE, 60, f"{_BEFORE} acknowledgements", house)
     time.sleep(dice.random() * 0.3)  # so that the kill hits another moment of the commits each time
     before, under_way = ledger.acknowledged - start, ledger.under_way
@@ -69,7 +70,8 @@ def kill_under_load(house: House, ledger: Ledger, victim: str, cycle: int, dice:
     house.check()
     return (
         f"{victim}: {before} acknowledged, {under_way} under way at the kill, replaced in {down:.2f} s,"
-        f" {errors} without an answer, {ledger.acknowledged - start} in all, {names} names verified"
+        f" {errors} refused, {ledger.lost - lost} of them without an answer,"
+        f" {ledger.acknowledged - start} acknowledged in all, {names} names verified"
     )
 
 

@@ -251,5 +251,3 @@ def test_a_setting_of_the_database_cannot_weaken_a_session(migrated_dsn):
         await assert_all_there(store, vol, 1)
 
     run(migrated_dsn, work)
-
-
