@@ -68,9 +68,8 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start the postmaster and wait until it takes connections."""
-        log = Path(self.folder, "log").open("ab")
         command = self._as_user([str(self._binaries / "postgres"), "-D", self._data])
-        with log:
+        with Path(self.folder, "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:

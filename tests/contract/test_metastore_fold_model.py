@@ -106,7 +106,7 @@ def rows_in_postgres(dsn, vol):
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.lists(changes(), min_size=1, max_size=6), min_size=1, max_size=5))
-def test_a_batch_leaves_what_its_changes_would_leave_one_by_one(migrated_dsn, batches):  # noqa: F811
+def test_a_batch_leaves_what_its_changes_would_leave_one_by_one(migrated_dsn, batches):
     name = f"bucket{next(BUCKETS)}"
     base = Change(VOL, tuple(Blob(VOL, number, 100, 1000, 1) for number in STORED_BLOBS))
 
@@ -118,7 +118,8 @@ def test_a_batch_leaves_what_its_changes_would_leave_one_by_one(migrated_dsn, ba
             plan = [[base], *batches]
             assert await apply_batches(memory, in_memory, plan) == await apply_batches(database, in_database, plan)
             assert rows_in_postgres(migrated_dsn, in_database) == rows_in_memory(memory, in_memory)
-            replies = [(await store.take_volume(vol)).replies for store, vol in ((memory, in_memory), (database, in_database))]
+            sides = ((memory, in_memory), (database, in_database))
+            replies = [(await store.take_volume(vol)).replies for store, vol in sides]
             assert replies[0] == replies[1]
         finally:
             for house in houses:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 #: Point and pass: late enough that there is something to lose. Those of take-over and numbers pass at the start.
 GATEWAY_POINTS = [
-    ("take_volume.after_commit", 1),
     ("reserve.after_commit", 2),
     ("engine.after_install", 60),
     ("engine.before_answer", 300),
@@ -41,6 +40,8 @@ NODE_POINTS = [
     ("node.delete.after_tombstone", 2),
 ]
 AFTERWARDS = 30
+#: Passed only while a gateway starts, where a death at the first start ends `serve`.
+START_POINT = "take_volume.after_commit"
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +50,20 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> House:
     return House.set_up(tmp_path_factory.mktemp("crash") / "home")
 
 
+def arm(monkeypatch: pytest.MonkeyPatch, folder: Path, point: str, nth: int) -> Path:
+    """Let the next house die at *point* while the returned file is there."""
+    token = folder / "token"
+    monkeypatch.setenv("GATEFOLD_CRASH", f"{point}:{nth}")
+    monkeypatch.setenv("GATEFOLD_CRASH_TOKEN", str(token))
+    return token
+
+
 @pytest.mark.parametrize(("point", "nth"), GATEWAY_POINTS + NODE_POINTS)
 def test_nothing_acknowledged_is_lost_by_a_death_at(
     prepared: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str, nth: int
 ):
-    token = tmp_path / "token"
+    token = arm(monkeypatch, tmp_path, point, nth)
     token.touch()
-    monkeypatch.setenv("GATEFOLD_CRASH", f"{point}:{nth}")
-    monkeypatch.setenv("GATEFOLD_CRASH_TOKEN", str(token))
     folder = point.replace(".", "-")
     with prepared, Ledger(tmp_path / "manifest") as ledger:
         workers = start_workers(prepared, folder, ledger, seed=nth)
@@ -67,4 +74,22 @@ def test_nothing_acknowledged_is_lost_by_a_death_at(
         for worker in workers:
             worker.stop()
         verify(prepared, folder, ledger)
+        prepared.check()
+
+
+def test_a_gateway_that_dies_while_it_takes_its_volumes_takes_them_again(
+    prepared: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    token = arm(monkeypatch, tmp_path, START_POINT, 1)
+    with prepared, Ledger(tmp_path / "manifest") as ledger:
+        workers = start_workers(prepared, "take", ledger, seed=1)
+        wait_until(lambda: ledger.acknowledged >= AFTERWARDS, 60, "load", prepared)
+        token.touch()
+        prepared.wait_replaced("gateway", prepared.kill("gateway"))
+        assert not token.exists()
+        back = ledger.acknowledged
+        wait_until(lambda: ledger.acknowledged >= back + AFTERWARDS, 60, "load after recovery", prepared)
+        for worker in workers:
+            worker.stop()
+        verify(prepared, "take", ledger)
         prepared.check()
