@@ -22,6 +22,8 @@ _after_delete = crash_point("garbage.after_delete")
 ROUND_SECONDS = 1.0
 #: A doomed blob stays this long, for reads that began before (and no read under way may be older).
 GRACE_NS = 10_000_000_000
+#: A dropped volume is closed to every gateway that ever held it: by an epoch that none reaches.
+DROPPED_EPOCH = 1 << 31
 #: Rows freed by one transaction.
 CHUNK = 1000
 #: A volume with nothing new is looked at for this long after its last change.
@@ -60,10 +62,21 @@ class Duties:
             for volume in self._hall.volumes.every():
                 if self._is_due(volume):
                     await self.collect(volume)
+            await self._collect_dropped()
         except (FsError, NoReply) as error:
             _log.warn("garbage collection waits: {error}", error=error)
         finally:
             self._running = False
+
+    async def _collect_dropped(self) -> None:
+        """Delete the blobs that dropped volumes left; the nodes take no further write for such a volume."""
+        metastore, bodies = self._hall.engine.metastore, self._hall.bodies
+        for vol in await metastore.dropped_volumes():
+            await bodies.close_epochs(vol, DROPPED_EPOCH)
+            doomed = await metastore.doomed(vol, self._hall.clock.now_ns() - GRACE_NS, CHUNK)
+            gone = await bodies.delete(vol, [blob.id for blob in doomed]) if doomed else []
+            if gone:
+                await metastore.forget_blobs(vol, gone)
 
     def _is_due(self, volume: VolumeState) -> bool:
         now = self._hall.clock.now_ns()

@@ -16,6 +16,7 @@ from foundation.errors import BucketExists, BucketNotEmpty, BucketNotFound, NoRe
 from metastore.api import Holding, NumberBlock
 from metastore.grouping import BatchRefused, Fenced, Ledger
 from metastore.memory import reading
+from metastore.memory.audit import MemoryAudit
 from metastore.memory.database import BlobRange, MemoryDatabase
 from metastore.memory.garbage import MemoryGarbage
 from metastore.memory.registry import MemoryDirectory
@@ -33,7 +34,7 @@ T = TypeVar("T")
 _FIRST_NUMBERS = {"ino": ROOT_INO + 1, "cookie": FIRST_COOKIE, "content": 1, "blob": 1}
 
 
-class MemoryMetaStore(MemoryDirectory, MemoryGarbage):
+class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit):
     """One gateway's metastore over a `MemoryDatabase`, which other gateways may share."""
 
     def __init__(self, clock: Clock, database: MemoryDatabase | None = None) -> None:

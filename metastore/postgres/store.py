@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from foundation.aio import gather
+from metastore.postgres.audit import PgAudit
 from metastore.postgres.garbage import PgGarbage
 from metastore.postgres.loading import PgLoads
 from metastore.postgres.paging import PgPages
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from metastore.records import Change
 
 
-class PgMetaStore(PgLoads, PgPages, PgVolumes, PgGarbage, PgDirectory):
+class PgMetaStore(PgLoads, PgPages, PgVolumes, PgGarbage, PgDirectory, PgAudit):
     """One gateway's metastore: `open` connects, `register_gateway` begins a run that may commit."""
 
     def __init__(self, reactor: Any, dsn: str, clock: Clock, gateway_name: str) -> None:

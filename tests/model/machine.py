@@ -251,5 +251,4 @@ class DualMachine(RuleBasedStateMachine):
     def check(self) -> None:
         """Let garbage go and look for faults."""
         self.hall.clock.advance(60)
-        if hasattr(self.hall.metastore, "audit"):
-            assert self.hall.findings() == []
+        assert self.hall.findings() == []
