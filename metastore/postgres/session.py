@@ -213,7 +213,6 @@ class Session:
                 request.error = request.error or error
         return done
 
-
     def _pass_on(self, request: _Request) -> None:
         """Let a statement that could not be prepared fail the request that needed it, and not by its unknown name."""
         if request.prepares is not None and request.error is not None:
