@@ -72,9 +72,9 @@ class LookVerbs(Verbs):
 
         return await self._engine.run(volume, plan, (file,))
 
-    async def fsstat(self, _caller: Caller, file: FileId) -> tuple[Attr, FsStat]:
+    async def fsstat(self, caller: Caller, file: FileId) -> tuple[Attr, FsStat]:
         """Return the room that the storage nodes have."""
-        attr = await self.getattr(_caller, file)
+        attr = await self.getattr(caller, file)
         space = await self._bodies.space()
         return attr, FsStat(space.total, space.free, FILES_MAX, FILES_MAX)
 
