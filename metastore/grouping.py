@@ -212,3 +212,28 @@ class Ledger:
         if batch > self._last:
             raise ValueError(f"batch {batch} was never opened")
         await self._waiters.setdefault(batch, {}).setdefault(vol, Promise())
+
+
+class CommitBooks:
+    """What a metastore tells of its ledger (`metastore.api.Commits`)."""
+
+    _ledger: Ledger
+
+    @property
+    def refused(self) -> Callable[[int, BaseException], object]:
+        """Return what is called once per volume that a refusal crashed."""
+        return self._ledger.refused
+
+    @refused.setter
+    def refused(self, call: Callable[[int, BaseException], object]) -> None:
+        self._ledger.refused = call
+
+    @property
+    def durable(self) -> int:
+        """Return the number of the last batch known to be durable."""
+        return self._ledger.durable
+
+    @property
+    def pending_bytes(self) -> int:
+        """Return about how many bytes of Changes are not durable yet."""
+        return self._ledger.pending_bytes

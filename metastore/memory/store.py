@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from foundation.aio import Promise
 from foundation.errors import BucketExists, BucketNotEmpty, BucketNotFound, NoReply
 from metastore.api import Holding, NumberBlock
-from metastore.grouping import BatchRefused, Fenced, Ledger
+from metastore.grouping import BatchRefused, CommitBooks, Fenced, Ledger
 from metastore.memory import reading
 from metastore.memory.audit import MemoryAudit
 from metastore.memory.database import BlobRange, MemoryDatabase
@@ -23,7 +23,7 @@ from metastore.memory.registry import MemoryDirectory
 from metastore.records import FIRST_COOKIE, ROOT_INO, Gateway, Inode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from foundation.clock import Clock
     from metastore.grouping import Batch
@@ -34,7 +34,7 @@ T = TypeVar("T")
 _FIRST_NUMBERS = {"ino": ROOT_INO + 1, "cookie": FIRST_COOKIE, "content": 1, "blob": 1}
 
 
-class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit):
+class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit, CommitBooks):
     """One gateway's metastore over a `MemoryDatabase`, which other gateways may share."""
 
     def __init__(self, clock: Clock, database: MemoryDatabase | None = None) -> None:
@@ -99,25 +99,6 @@ class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit):
         self._flush()
 
     # -- commits ------------------------------------------------------------------------------------------------
-
-    @property
-    def refused(self) -> Callable[[int, BaseException], object]:
-        """Return what is called once per volume that a refusal crashed."""
-        return self._ledger.refused
-
-    @refused.setter
-    def refused(self, call: Callable[[int, BaseException], object]) -> None:
-        self._ledger.refused = call
-
-    @property
-    def durable(self) -> int:
-        """Return the number of the last durable batch."""
-        return self._ledger.durable
-
-    @property
-    def pending_bytes(self) -> int:
-        """Return about how many bytes of Changes are not durable yet."""
-        return self._ledger.pending_bytes
 
     def commit(self, change: Change) -> int:
         """Queue *change* and return its batch's number."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from foundation.aio import gather
+from metastore.grouping import CommitBooks
 from metastore.postgres.audit import PgAudit
 from metastore.postgres.garbage import PgGarbage
 from metastore.postgres.loading import PgLoads
@@ -14,13 +15,11 @@ from metastore.postgres.registry import PgDirectory
 from metastore.postgres.volumes import PgVolumes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from foundation.clock import Clock
     from metastore.records import Change
 
 
-class PgMetaStore(PgLoads, PgPages, PgVolumes, PgGarbage, PgDirectory, PgAudit):
+class PgMetaStore(PgLoads, PgPages, PgVolumes, PgGarbage, PgDirectory, PgAudit, CommitBooks):
     """One gateway's metastore: `open` connects, `register_gateway` begins a run that may commit."""
 
     def __init__(self, reactor: Any, dsn: str, clock: Clock, gateway_name: str) -> None:
@@ -39,25 +38,6 @@ class PgMetaStore(PgLoads, PgPages, PgVolumes, PgGarbage, PgDirectory, PgAudit):
         await self._committer.close()
         for part in (self._pool, self._link, self._maintenance):
             part.close()
-
-    @property
-    def refused(self) -> Callable[[int, BaseException], object]:
-        """Return what is called once per volume that a refusal crashed."""
-        return self._ledger.refused
-
-    @refused.setter
-    def refused(self, call: Callable[[int, BaseException], object]) -> None:
-        self._ledger.refused = call
-
-    @property
-    def durable(self) -> int:
-        """Return the number of the last batch known to be durable."""
-        return self._ledger.durable
-
-    @property
-    def pending_bytes(self) -> int:
-        """Return about how many bytes of Changes are not durable yet."""
-        return self._ledger.pending_bytes
 
     def commit(self, change: Change) -> int:
         """Queue *change* and return its batch's number; raise NoReply if its volume is not served."""
