@@ -82,6 +82,11 @@ class Ledger:
                 self.lost += 1
             self.failed += 1
 
+    def miss(self) -> None:
+        """Count a read that got no answer, or an error."""
+        with self._lock:
+            self.failed += 1
+
     @property
     def under_way(self) -> int:
         """Return how many operations are under way now."""

@@ -138,6 +138,7 @@ class Worker(threading.Thread):
         try:
             data = self._door.read(name)
         except self._door.failures:
+            self._ledger.miss()
             return
         expected = None if state is GONE else state.body()
         assert data == expected, f"{name} should be {state}, found {describe(data)}"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from house import House
     from ledger import Version
 
-_CHUNK = 1 << 18
+_CHUNK = 1 << 16
 _JUKEBOX_SECONDS = 0.1
 _PATIENCE_SECONDS = 30.0
 #: What a file is called before it has all its bytes.
@@ -61,18 +61,23 @@ class NfsDoor:
         data = version.body()
         file = self._patiently(lambda: nfs.create(self._folder, part))
         # A verifier that changed on the way means that UNSTABLE data may be lost: write all of it again.
-        while not self._write(nfs, file, data):
+        while not self._write(nfs, file, data, one_by_one=version.number % 2 == 1):
             self.rewritten += 1
         self._patiently(lambda: nfs.rename(self._folder, part, self._folder, version.name.encode()))
 
-    def _write(self, nfs: NfsClient, file: bytes, data: bytes) -> bool:
-        """Write *data* UNSTABLE and commit it; return whether one verifier covers all of it."""
+    def _write(self, nfs: NfsClient, file: bytes, data: bytes, *, one_by_one: bool) -> bool:
+        """Write *data* UNSTABLE and commit it; return whether one verifier covers all of it.
+
+        Pieces that are committed *one_by_one* become extents of their own, which the house must free one by one.
+        """
         verifiers = set()
         for offset in range(0, len(data), _CHUNK):
             piece = data[offset : offset + _CHUNK]
             written = self._patiently(lambda at=offset, piece=piece: nfs.write(file, at, piece, stable_how.UNSTABLE))
             assert written.count == len(piece)
             verifiers.add(written.verf)
+            if one_by_one:
+                verifiers.add(self._patiently(lambda: nfs.commit(file)).verf)
         verifiers.add(self._patiently(lambda: nfs.commit(file)).verf)
         return len(verifiers) == 1
 
