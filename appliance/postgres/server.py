@@ -107,9 +107,10 @@ class PostgresServer:
         """Wait until no process of an earlier run has the cluster open.
 
         A supervisor that was killed leaves its server stopping; a server that was killed leaves back ends which hold
-        its shared memory until they notice.
+        its shared memory until they notice, and may itself be left for its next parent to reap: until then a new
+        server takes it for a living one.
         """
-        while pids := _processes_in(self._places.data):
+        while pids := _processes_in(self._places.data) or _unreaped(self._places.data):
             postmaster = _postmaster_file(self._places.data)[:1]
             main = [pid for pid in pids if [str(pid)] == postmaster]
             for pid in main or pids:
@@ -140,6 +141,16 @@ def _processes_in(data: Path) -> list[int]:
             except OSError:  # it has ended, or belongs to another user, and so not to this cluster
                 continue
     return found
+
+
+def _unreaped(data: Path) -> list[int]:
+    """Return the process that postmaster.pid names if it has ended and nobody has asked how."""
+    pid = "".join(_postmaster_file(data)[:1])
+    try:
+        state = Path("/proc", pid, "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except OSError:
+        return []
+    return [int(pid)] if pid.isdecimal() and state == "Z" else []
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

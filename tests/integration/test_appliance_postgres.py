@@ -20,7 +20,7 @@ from appliance.postgres.binaries import NoBinaries, find_binaries
 from appliance.postgres.cluster import cluster_major
 from appliance.postgres.identity import choose_identity
 from appliance.postgres.places import UnsafePlace, choose_places, own_directory
-from appliance.postgres.server import PostgresServer
+from appliance.postgres.server import PostgresServer, _unreaped
 from appliance.process import ChildFailed
 from foundation.clock import SystemClock
 
@@ -99,6 +99,14 @@ def test_a_killed_server_starts_again_with_what_was_committed(home: Home) -> Non
             await database.stop()
 
     drive(main())
+
+
+def test_a_dead_server_that_nobody_has_reaped_is_still_in_the_way(tmp_path: Path) -> None:
+    with subprocess.Popen(["true"]) as dead:
+        os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)  # it has ended; we do not take note of it yet
+        (tmp_path / "postmaster.pid").write_text(f"{dead.pid}\n/data\n")
+        assert _unreaped(tmp_path) == [dead.pid]
+    assert _unreaped(tmp_path) == []
 
 
 def test_a_server_whose_supervisor_was_killed_is_waited_for(home: Home) -> None:
