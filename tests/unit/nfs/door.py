@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fake_namespace import FakeNamespace
 from nfs_client import PROC, auth_sys, call_bytes
+from nfs_fake_namespace import FakeNamespace
 
 from foundation.aio import deliver
 from protocols.nfs.codec import mount as mount_wire

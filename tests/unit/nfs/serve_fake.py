@@ -18,7 +18,7 @@ from twisted.internet import epollreactor
 epollreactor.install()
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from fake_namespace import FakeNamespace  # noqa: E402 - the reactor is installed first
+from nfs_fake_namespace import FakeNamespace  # noqa: E402 - the reactor is installed first
 from twisted.internet import reactor  # noqa: E402 - the same
 from twisted.logger import globalLogBeginner, textFileLogObserver  # noqa: E402 - the same
 

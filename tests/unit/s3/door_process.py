@@ -13,7 +13,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[2])]
 
-from fake_namespace import FakeNamespace
+from s3_fake_namespace import FakeNamespace
 from signing import REGION, credentials
 from twisted.internet import reactor
 from twisted.logger import globalLogBeginner, textFileLogObserver

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 
-from fake_namespace import FakeNamespace
+from s3_fake_namespace import FakeNamespace
 from signing import REGION, credentials
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
