@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import shutil
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from appliance.home import write_durably
 from appliance.postgres.places import system_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import TracebackType
 
     from appliance.home import Home
 
@@ -54,12 +56,19 @@ def _others(home: Home) -> list[Path]:
 def remove_leftovers(home: Home) -> None:
     """Remove what an unfinished setup made; its mark goes last."""
     mark = home.path / _MARK
-    installation = mark.read_text(encoding="ascii").strip()
-    shutil.rmtree(system_directory(installation), ignore_errors=True)
-    for path in _others(home):
-        if path != mark:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    installation = UUID(mark.read_text(encoding="ascii").strip())  # anything else must not become a path to remove
+    for path in [system_directory(str(installation)), *_others(home)]:
+        if path.is_dir():
+            shutil.rmtree(path, onerror=_unless_gone)
+        elif path != mark:
+            path.unlink(missing_ok=True)
     mark.unlink()
+
+
+def _unless_gone(_call: object, _path: str, failure: tuple[type[BaseException], BaseException, TracebackType]) -> None:
+    """Raise what stopped a removal, unless somebody was faster: the database of a killed setup may be stopping."""
+    if not isinstance(failure[1], FileNotFoundError):
+        raise failure[1]
 
 
 def release(home: Home) -> None:

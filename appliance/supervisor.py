@@ -10,7 +10,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
-from appliance.process import Child, ChildFailed, Program, describe_exit
+from appliance.process import Child, Program, describe_exit
 from foundation.aio import Promise, gather, pause, spawn
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class Supervisor:
                     return
                 try:
                     restarted = await self._start(component)
-                except ChildFailed as error:
+                except Exception as error:  # noqa: BLE001 - a full disk, a folder that is gone: it may be mended
                     reason = f"did not start ({error})"
             child = restarted
 

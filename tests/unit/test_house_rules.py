@@ -42,3 +42,9 @@ def test_the_house_has_modules() -> None:
 def test_decision_records_have_numbers_of_their_own() -> None:
     numbers = [path.name[:4] for path in (HOUSE / "docs" / "adr").glob("*.md")]
     assert sorted(set(numbers)) == sorted(numbers)
+
+
+def test_modules_of_tests_have_names_of_their_own() -> None:
+    """pytest puts every folder of tests on one path: the first of two helpers of one name would serve both."""
+    names = [path.name for path in (HOUSE / "tests").rglob("*.py") if path.name not in ("conftest.py", "__init__.py")]
+    assert sorted(set(names)) == sorted(names)

@@ -28,6 +28,7 @@ class FakeComponent:
         self.events = events
         self.child: Any = None
         self.refuse = 0  # how many starts fail from now on
+        self.refusal: Exception = ChildFailed("refused")
         self.gate: Promise[None] | None = None
 
     async def start(self, _on_line: object) -> Any:
@@ -36,7 +37,7 @@ class FakeComponent:
             await self.gate
         if self.refuse:
             self.refuse -= 1
-            raise ChildFailed("refused")
+            raise self.refusal
         self.child = FakeChild()
         return self.child
 
@@ -108,6 +109,18 @@ def test_a_restart_that_fails_is_tried_again() -> None:
     house.components["db"].child.exited.resolve(1)
     house.clock.advance(1 + 2 + 4 + 1)
     assert house.events.count("start db") == 4
+    assert "is up" in house.lines[-1]
+
+
+def test_a_restart_that_fails_for_a_reason_nobody_foresaw_is_tried_again() -> None:
+    house = House("db")
+    house.run()
+    house.components["db"].refuse = 1
+    house.components["db"].refusal = OSError("no space left on device")
+    house.components["db"].child.exited.resolve(1)
+    house.clock.advance(1)
+    assert "did not start (no space left on device)" in house.lines[-1]
+    house.clock.advance(2)
     assert "is up" in house.lines[-1]
 
 
