@@ -1,8 +1,8 @@
 """What the metastore costs, beside what the machine and PostgreSQL can do in the same run (ADR 0001 and 0002).
 
-`PYTHONPATH=.:tests python tests/contract/metastore_bench.py [commits] [seams]`: durable creates per second (a Change of a new inode, its
-directory and an edge) at 1, 8, 32 and 64 in flight beside a bare one-row commit; and one short look-up through three
-seams between the reactor and PostgreSQL. Medians of five runs.
+`PYTHONPATH=.:tests python tests/contract/metastore_bench.py [commits] [seams]` prints the durable creates per second (a
+Change of a new inode, its directory and an edge) at 1, 8, 32 and 64 in flight beside a bare one-row commit, and one
+short look-up through three seams between the reactor and PostgreSQL. Medians of five runs.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def test_deltas_go_into_the_image_of_a_blob_put_in_the_same_batch():
     ids=["a blob twice", "a blob after its references", "a row of another volume"],
 )
 def test_what_cannot_be_right_is_refused_before_it_is_sent(changes):
-    with pytest.raises(ValueError, match="blob|volume"):
+    with pytest.raises(ValueError, match=r"blob|volume"):
         folded(*changes)
 
 
