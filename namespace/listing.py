@@ -1,7 +1,7 @@
 """ListObjects: keys in exact byte order, a page in O(page + depth) (DESIGN 3.2).
 
-Every page is read from the database after all changes of the volume made so far are durable (ADR 0060): it is one
-state of the tree, at least as new as every answer given before, and nothing of it can be taken back.
+Every page is read from the database after all changes of the volume made so far are durable (ADR 0060): each of its
+keys is as new as every answer given before the call, or newer, and nothing of it can be taken back.
 """
 
 from __future__ import annotations

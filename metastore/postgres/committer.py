@@ -31,8 +31,8 @@ _before_send = crash_point("commit.before_send")
 _after_send = crash_point("commit.after_send")
 _before_release = crash_point("commit.before_release")
 
-#: Seconds before a batch that met a passing error (deadlock, full disk) is sent again.
-_RETRY_SECONDS = 0.1
+#: Seconds before a batch that met a passing error is sent again: few for a deadlock, more for a disk that stays full.
+_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.05, 2.0
 #: Seconds that `close` waits for PostgreSQL to take what is queued.
 _CLOSE_SECONDS = 10.0
 #: SQLSTATE of gatefold_begin_batch: a volume is another's.
@@ -150,6 +150,7 @@ class Committer:
     async def _make_durable(self, batch: Batch, calls: list[Call]) -> None:
         """Return when *batch* is committed; raise BatchRefused, or NoReply if the store was closed."""
         sent_to: Session | None = None
+        retry_seconds = _RETRY_SECONDS
         while True:
             session = await self._link.session()
             if sent_to is not None and sent_to is not session and await self._is_committed(session, batch):
@@ -169,7 +170,8 @@ class Committer:
                 if not is_passing(error):
                     raise (Fenced if error.sqlstate == _FENCED else BatchRefused)(str(error)) from error
                 _log.warn("batch {number} is sent again: {error}", number=batch.number, error=error)
-                await pause(self._clock, _RETRY_SECONDS)
+                await pause(self._clock, retry_seconds)
+                retry_seconds = min(2 * retry_seconds, _LAST_RETRY_SECONDS)
             else:
                 return
 
@@ -190,7 +192,7 @@ class Committer:
                 session = await self._link.session()
             except SqlError as error:
                 _log.warn("batch {number} cannot be looked up yet: {error}", number=batch.number, error=error)
-                await pause(self._clock, _RETRY_SECONDS)
+                await pause(self._clock, _LAST_RETRY_SECONDS)
 
     # -- a new connection -----------------------------------------------------------------------------------------
 

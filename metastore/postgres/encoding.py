@@ -29,8 +29,8 @@ _INT8 = struct.Struct(">q")
 
 @lru_cache(maxsize=512)
 def _bigint_struct(count: int) -> struct.Struct:
-    """Return the form of *count* (length, value) pairs; batches repeat their sizes."""
-    return struct.Struct(">" + "iq" * count)
+    """Return the form of a whole int8[] of *count* elements; batches repeat their sizes."""
+    return struct.Struct(_HEADER.format + "iq" * count)
 
 
 def bigint_array(values: Sequence[int]) -> bytes:
@@ -40,7 +40,7 @@ def bigint_array(values: Sequence[int]) -> bytes:
         return _EMPTY[INT8_ARRAY]
     pairs = [8] * (2 * count)
     pairs[1::2] = values
-    return _HEADER.pack(1, 0, INT8, count, 1) + _bigint_struct(count).pack(*pairs)
+    return _bigint_struct(count).pack(1, 0, INT8, count, 1, *pairs)
 
 
 def bool_array(values: Sequence[bool]) -> bytes:

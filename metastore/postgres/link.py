@@ -51,7 +51,6 @@ class Link:
         self._pause = _FIRST_PAUSE
         self._closed = False
         self.prepare: Callable[[Session], Awaitable[None]] | None = None
-        self.unfit: Callable[[BaseException], object] = lambda _error: None
 
     @property
     def waiting(self) -> int:
@@ -138,16 +137,15 @@ class Link:
             self._try_later()
 
     def _try_later(self) -> None:
-        pause = self._pause * (1 + random.random())  # noqa: S311 - spreads attempts, guards nothing
+        seconds = self._pause * (1 + random.random())  # noqa: S311 - spreads attempts, guards nothing
         self._pause = min(2 * self._pause, _LAST_PAUSE)
-        self._timer = self._clock.call_later(pause, lambda: spawn("reconnect", self._connect(), self._failed))
+        self._timer = self._clock.call_later(seconds, lambda: spawn("reconnect", self._connect(), self._failed))
 
     def _failed(self, error: BaseException) -> None:
         if self._closed:
             return
         if isinstance(error, Unfit):
             _log.critical("PostgreSQL must not be used any more: {error}", error=error)
-            self.unfit(error)
         elif not isinstance(error, ConnectionLost):
             _log.error("could not set up a connection to PostgreSQL: {error}", error=error)
         self._try_later()

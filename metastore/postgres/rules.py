@@ -7,7 +7,7 @@ whole or not at all, and a house that serves meanwhile breaks no rule by it.
 
 from __future__ import annotations
 
-from metastore.postgres.encoding import INT8
+from metastore.postgres.encoding import BYTEA, INT8
 from metastore.postgres.session import Statement
 
 #: Findings of one rule in one chunk; a broken volume need not be told row by row.
@@ -15,7 +15,7 @@ LIMIT = 100
 
 _IS_DIRECTORY_NAME = "(length(e.skey) > 0 AND get_byte(e.skey, length(e.skey) - 1) = 47)"
 _INODES = "FROM inode i WHERE i.vol = $1 AND i.ino > $2 AND i.ino <= $3"
-_EDGES = "FROM edge e WHERE e.vol = $1 AND e.parent > $2 AND e.parent <= $3"
+_EDGES = "FROM edge e WHERE e.vol = $1 AND (e.parent, e.skey) > ($2, $3) AND (e.parent, e.skey) <= ($4, $5)"
 _CONTENTS = "FROM inode i WHERE i.vol = $1 AND i.ino > $2 AND i.ino <= $3 AND i.type = 1"
 _BLOBS = "FROM blob b WHERE b.vol = $1 AND b.id > $2 AND b.id <= $3"
 _NAMES = "(SELECT count(*) FROM edge e WHERE e.vol = i.vol AND e.ino = i.ino)"
@@ -169,39 +169,36 @@ EXTENT_RULES: tuple[Rule, ...] = (
     ),
 )
 
-#: Directories that cannot be reached from the root: cut off, or in a cycle. One state of the whole tree.
-TREE = Statement(
-    "audit tree",
-    """
-    WITH RECURSIVE reached AS (
-        SELECT 1::bigint AS ino
-        UNION
-        SELECT e.ino FROM reached r JOIN LATERAL (
-            SELECT e.ino FROM edge e JOIN inode i ON i.vol = e.vol AND i.ino = e.ino AND i.type = 2
-            WHERE e.vol = $1 AND e.parent = r.ino
-        ) e ON true
-    )
-    SELECT 'ino ' || i.ino, 'the directory cannot be reached from the root' FROM inode i
-    WHERE i.vol = $1 AND i.type = 2 AND NOT EXISTS (SELECT 1 FROM reached r WHERE r.ino = i.ino)
-    LIMIT $2
-    """,
-    (INT8, INT8),
-)
+_CHUNK_OF = {
+    # Of the edges by their whole key: one directory may hold most of a volume's.
+    "edge": (("e.parent", "e.skey"), (INT8, BYTEA)),
+    "inode": (("i.ino",), (INT8,)),
+    "extent": (("x.content",), (INT8,)),
+    "blob": (("b.id",), (INT8,)),
+}
 
 
-def scan(name: str, rules: tuple[Rule, ...]) -> Statement:
-    """Return the statement that runs *rules* over a chunk: volume, first number less one, last number."""
+def scan(name: str, table: str, rules: tuple[Rule, ...]) -> Statement:
+    """Return the statement that runs *rules* over a chunk of *table*: volume, key before it, last key."""
     parts = (
         f"(SELECT '{rule}'::text, q.* FROM ({select}) AS q (subject, detail) LIMIT {LIMIT})" for rule, select in rules
     )
-    return Statement(f"audit {name}", " UNION ALL ".join(parts), (INT8, INT8, INT8))
+    types = _CHUNK_OF[table][1]
+    return Statement(f"audit {name}", " UNION ALL ".join(parts), (INT8, *types, *types))
 
 
-def chunk(name: str, column: str, table: str) -> Statement:
-    """Return the statement that tells the last number of the chunk after $2 of at most $3 rows; NULL: none follow."""
+def bound(table: str) -> Statement:
+    """Return the statement that tells the last key of the next so many rows: volume, key before them, how many."""
+    columns, types = _CHUNK_OF[table]
+    key = ", ".join(columns)
+    last = ", ".join(f"{column} DESC" for column in columns)
+    after = ", ".join(f"${number + 2}" for number in range(len(columns)))
+    rows = (
+        f"SELECT {key} FROM {table} {columns[0][0]} WHERE {columns[0][0]}.vol = $1 AND ({key}) > ({after})"
+        f" ORDER BY {key} LIMIT ${len(columns) + 2}"
+    )
     return Statement(
-        f"audit chunk {name}",
-        f"SELECT max(c.n) FROM (SELECT DISTINCT {column} AS n FROM {table} WHERE vol = $1 AND {column} > $2"
-        " ORDER BY n LIMIT $3) c",
-        (INT8, INT8, INT8),
+        f"audit bound {table}",
+        f"SELECT * FROM ({rows}) {columns[0][0]} ORDER BY {last} LIMIT 1",
+        (INT8, *types, INT8),
     )

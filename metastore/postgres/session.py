@@ -66,7 +66,7 @@ class _Request:
 
 @implementer(IReadWriteDescriptor)
 class Session:
-    """An open connection; `Connector` makes it. It is used until it is lost, never repaired."""
+    """An open connection; `connector.open_session` makes it. It is used until it is lost, never repaired."""
 
     def __init__(self, reactor: Any, connection: PGconn) -> None:
         """Take over *connection*, which is connected."""

@@ -58,6 +58,8 @@ async def walk(read: Read, top: int, lower: bytes, upper: bytes | None, limit: i
         # One more than the page is needed: it may replace the last (see _take_keys).
         if not todo or len(page) > limit:
             return page[:limit]
+        # No more rows than the page lacks, but for a few: they may be directories, which are no keys.
+        budget = min(budget, max(limit + 1 - len(page), _FIRST_BUDGET))
         scans = _next_scans(todo, budget)
         rows = await read(scans, budget)
         _check_order(scans, rows)

@@ -1,7 +1,12 @@
 """Connections that break at every moment: nothing is lost and nothing is done twice."""
 
 import os
+import re
+import select
 import signal
+import socket
+import threading
+from contextlib import contextmanager, suppress
 
 import psycopg
 import pytest
@@ -237,6 +242,53 @@ def test_a_server_that_does_not_fsync_is_refused():
         run(dsn, work)
     finally:
         remove_server(server)
+
+
+def test_a_transaction_pooler_is_refused(postgres, migrated_dsn):
+    with pooled(str(postgres.folder)) as port:
+
+        async def work(house):
+            with pytest.raises(Unfit, match="pooler"):
+                await house.make().open()
+
+        run(f"{migrated_dsn} host=127.0.0.1 port={port}", work)
+
+
+#: BackendKeyData: the process id that a client is told, and the key to cancel with.
+KEY = re.compile(rb"K\x00\x00\x00\x0c....", re.DOTALL)
+ANOTHER_KEY = b"K\x00\x00\x00\x0c\x00\x00\x00\x07"
+
+
+@contextmanager
+def pooled(folder):
+    """Pass connections on to the server in *folder*, and tell clients another process id, as a pooler does."""
+
+    def pass_on(client):
+        with client, socket.socket(socket.AF_UNIX) as server, suppress(OSError):
+            server.connect(f"{folder}/.s.PGSQL.5432")
+            while True:
+                for source in select.select([client, server], [], [])[0]:
+                    data = source.recv(65536)
+                    if not data:
+                        return
+                    if source is client:
+                        server.sendall(data)
+                    else:
+                        client.sendall(KEY.sub(ANOTHER_KEY, data))
+
+    def accept():
+        with suppress(OSError):
+            while True:
+                workers.append(threading.Thread(target=pass_on, args=listener.accept()[:1]))
+                workers[-1].start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        workers = [threading.Thread(target=accept)]
+        workers[0].start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        for worker in workers:
+            worker.join(10)
 
 
 def test_a_setting_of_the_database_cannot_weaken_a_session(migrated_dsn):
