@@ -21,7 +21,7 @@ from namespace.edit import Edit, Planned, inline_fields
 from namespace.hall import Verbs
 from namespace.objects import object_info
 from namespace.paths import KeyPath
-from namespace.view import View, is_directory
+from namespace.view import View
 from storage_engine.api import MAX_BLOB_BYTES, BlobId, Origin
 
 if TYPE_CHECKING:
@@ -194,8 +194,6 @@ def _check(view: View, caller: Caller, request: PutRequest) -> KeyPath:
     if target is None:
         check_write(request.conditions, None, 0)
         authorize_entry(caller, path.parent(len(path.found)))
-        if any(not is_directory(image) for image in path.found):
-            raise KeyConflict("the key runs through something that is no directory")
         return path
     if path.names_directory:
         authorize(caller, target, WRITE)

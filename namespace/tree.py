@@ -74,7 +74,7 @@ class TreeVerbs(Verbs):
         mine = mode == CreateMode.EXCLUSIVE and image.create_verf is not None and image.create_verf == verifier
         if mode != CreateMode.UNCHECKED and not mine:
             raise AlreadyExists("the name is taken")
-        if is_directory(image) or image.type != FileType.REGULAR:
+        if image.type != FileType.REGULAR:
             raise AlreadyExists("the name is taken by something else than a file")
         if mine or attrs.size is None:
             return Planned(lambda: Made(attr_of(entry), before.wcc()))
