@@ -21,7 +21,6 @@ from namespace.edit import Edit, Planned, inline_fields
 from namespace.hall import Verbs
 from namespace.objects import object_info
 from namespace.paths import KeyPath
-from namespace.view import View
 from storage_engine.api import MAX_BLOB_BYTES, BlobId, Origin
 
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from namespace.cache import InodeEntry
     from namespace.engine import Engine
     from namespace.hall import Hall
+    from namespace.view import View
     from namespace.volume import VolumeState
     from storage_engine.api import Placement
 
