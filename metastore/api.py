@@ -34,8 +34,10 @@ if TYPE_CHECKING:
         Named,
         Node,
         ObjectMeta,
+        Part,
         Reply,
         RingRow,
+        Upload,
         Volume,
     )
 
@@ -143,6 +145,19 @@ class Pages(Protocol):
         """
 
 
+class Uploads(Protocol):
+    """Multipart uploads and their parts, which batches write like every other row."""
+
+    async def load_upload(self, vol: int, upload_id: bytes) -> Upload | None:
+        """Return one upload's row, ended or not."""
+
+    async def load_parts(self, vol: int, upload_id: bytes, after: int, limit: int) -> list[Part]:
+        """Return at most *limit* parts with a number > *after*, by number."""
+
+    async def page_uploads(self, vol: int, after: tuple[bytes, bytes], upper: bytes | None, limit: int) -> list[Upload]:
+        """Return uploads in progress with (key, id) > *after* and key < *upper* (None = no bound), in that order."""
+
+
 class Volumes(Protocol):
     """Volumes, and who serves them."""
 
@@ -172,7 +187,16 @@ class Garbage(Protocol):
     """What is no longer referenced, freed in fenced steps of bounded size."""
 
     async def reclaim(self, vol: int, limit: int) -> int:
-        """Free at most *limit* extents of detached contents; return how many, 0 only when there is no backlog."""
+        """Free at most *limit* extents of detached contents; return how many, 0 only when there is no backlog.
+
+        Drafts of the volume's present epoch are left alone.
+        """
+
+    async def reap_uploads(self, vol: int, now_ns: int, limit: int) -> int:
+        """Detach (to `reclaim`) at most *limit* parts of uploads that have ended, and drop those without parts.
+
+        Return how many, 0 only when there is no backlog.
+        """
 
     async def doom(self, vol: int, now_ns: int, limit: int) -> int:
         """Mark at most *limit* blobs with refs 0 as doomed at *now_ns*, irrevocably; return how many."""
@@ -219,7 +243,7 @@ class Audit(Protocol):
         """Yield every blob that is not doomed, by id: the nodes must hold their copies."""
 
 
-class MetaStore(Numbers, Commits, Loads, Pages, Volumes, Garbage, Directory, Audit, Protocol):
+class MetaStore(Numbers, Commits, Loads, Pages, Uploads, Volumes, Garbage, Directory, Audit, Protocol):
     """All names, attributes and body maps."""
 
     async def open(self) -> None:

@@ -146,11 +146,16 @@ class ObjectMeta(Struct, frozen=True, gc=False):
 
 
 class Reclaim(Struct, frozen=True, gc=False):
-    """A content generation that nothing points at any more; its extents are freed in chunks."""
+    """A content generation that nothing points at; its extents are freed in chunks.
+
+    With an `epoch` it is a *draft*: that epoch of the volume is still building the content, in several Changes, and
+    the Change that names it drops this row. Once the epoch is closed, a draft is garbage like any other.
+    """
 
     vol: int
     content: int
-    since: int  # ns when it was detached
+    since: int  # ns when it was detached, or begun
+    epoch: int = 0  # 0 = nobody builds it
 
     @property
     def key(self) -> tuple[int]:
@@ -158,9 +163,77 @@ class Reclaim(Struct, frozen=True, gc=False):
         return (self.content,)
 
 
+class Upload(Struct, frozen=True, gc=False):
+    """A multipart upload. Once ended (completed or aborted) no door shows it and its parts are freed in chunks."""
+
+    vol: int
+    upload_id: bytes  # as S3 clients see it
+    object_key: bytes  # the key it will have; its directories need not exist yet
+    owner: str  # the account that began it
+    initiated: int  # ns
+    headers: dict[str, str]  # what the object will have: as in ObjectMeta
+    user: dict[str, str]
+    tags: dict[str, str]
+    acl: dict[str, str]
+    checksum: str  # algorithm and type announced, empty = none
+    ended: int = 0  # ns; 0 = in progress
+
+    @property
+    def key(self) -> tuple[bytes]:
+        """Return the primary key without `vol`."""
+        return (self.upload_id,)
+
+
+class Part(Struct, frozen=True, gc=False):
+    """One part of an upload: a content generation of its own, all of whose extents are rows."""
+
+    vol: int
+    upload_id: bytes
+    number: int  # 1..10000
+    content: int
+    size: int
+    etag: bytes  # without quotes
+    checksums: dict[str, str]
+    modified: int  # ns
+
+    @property
+    def key(self) -> tuple[bytes, int]:
+        """Return the primary key without `vol`."""
+        return (self.upload_id, self.number)
+
+
+class Version(Struct, frozen=True, gc=False):
+    """One version of a name, the current one included; history belongs to the directory and moves with it."""
+
+    vol: int
+    parent: int
+    skey: bytes
+    seq: int  # order within one name, the newest highest
+    version_id: bytes  # as S3 clients see it
+    ino: int  # the live inode (current version) or one with nlink 0 that keeps it; 0 = a delete marker
+    modified: int  # ns
+    retain_until: int = 0
+    legal_hold: bool = False
+
+    @property
+    def key(self) -> tuple[int, bytes, int]:
+        """Return the primary key without `vol`."""
+        return (self.parent, self.skey, self.seq)
+
+
 #: What a Change may put: every kind of row whose final image a batch writes.
-Row: TypeAlias = Inode | Edge | Extent | Blob | ObjectMeta | Reclaim
-RowType: TypeAlias = type[Inode] | type[Edge] | type[Extent] | type[Blob] | type[ObjectMeta] | type[Reclaim]
+Row: TypeAlias = Inode | Edge | Extent | Blob | ObjectMeta | Reclaim | Upload | Part | Version
+RowType: TypeAlias = (
+    type[Inode]
+    | type[Edge]
+    | type[Extent]
+    | type[Blob]
+    | type[ObjectMeta]
+    | type[Reclaim]
+    | type[Upload]
+    | type[Part]
+    | type[Version]
+)
 
 
 class Reply(Struct, frozen=True, gc=False):
@@ -214,6 +287,8 @@ class Gateway(Struct, frozen=True, gc=False):
     id: int
     name: str
     started: int  # ns
+    address: str = ""  # where other gateways reach it: host:port of its S3 door
+    beat: int = 0  # grows with every renewal of its lease; -1 = it has stopped
 
 
 class Account(Struct, frozen=True, gc=False):

@@ -114,6 +114,7 @@ class MemoryAudit:
     def _owners(self, vol: int) -> Iterator[tuple[str, str, str]]:
         owned = {inode.content for inode in self._database.inodes(vol) if inode.extents}
         owned |= {row.content for row in self._database.reclaims(vol)}
+        owned |= {part.content for part in self._database.parts(vol)}
         for (of_vol, content), rows in self._database.extents.items():
             if of_vol == vol and rows and content not in owned:
                 yield "extent.owner", f"content {content}", "no inode has it"

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from metastore.grouping import BatchRefused, Fenced
-from metastore.records import Blob, Edge, Extent, Inode, ObjectMeta, Reclaim
+from metastore.records import Blob, Edge, Extent, Inode, ObjectMeta, Part, Reclaim, Upload, Version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         Volume,
     )
 
-_ROW_TYPES: tuple[RowType, ...] = (Inode, Edge, Extent, Blob, ObjectMeta, Reclaim)
+_ROW_TYPES: tuple[RowType, ...] = (Inode, Edge, Extent, Blob, ObjectMeta, Reclaim, Upload, Part, Version)
 
 
 class BlobRange(Struct, frozen=True):
@@ -81,6 +81,14 @@ class MemoryDatabase:
     def reclaims(self, vol: int) -> Iterator[Reclaim]:
         """Yield the detached contents of *vol*, by number."""
         return self._of(Reclaim, vol)
+
+    def uploads(self, vol: int) -> Iterator[Upload]:
+        """Yield the uploads of *vol*, by id, ended or not."""
+        return self._of(Upload, vol)
+
+    def parts(self, vol: int) -> Iterator[Part]:
+        """Yield the parts of all uploads of *vol*, by upload and number."""
+        return self._of(Part, vol)
 
     def _of(self, kind: RowType, vol: int) -> Iterator[Any]:
         table = self.rows[kind]

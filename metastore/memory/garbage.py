@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from metastore.records import Blob, Extent, Reclaim
+from metastore.records import Blob, Extent, Part, Reclaim, Upload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,9 @@ class MemoryGarbage(ABC):
     async def reclaim(self, vol: int, limit: int) -> int:
         """Free at most *limit* extents of the oldest detached content."""
         self._own_epoch(vol)
-        oldest = min(self._database.reclaims(vol), key=lambda row: (row.since, row.content), default=None)
+        epoch = self._database.volumes[vol].epoch
+        garbage = [row for row in self._database.reclaims(vol) if row.epoch < epoch]
+        oldest = min(garbage, key=lambda row: (row.since, row.content), default=None)
         if oldest is None:
             return 0
         extents = self._database.extents.get((vol, oldest.content), {})
@@ -39,6 +41,20 @@ class MemoryGarbage(ABC):
                 self._database.put(replace(blob, refs=blob.refs - 1))
         if not self._database.extents.get((vol, oldest.content)):
             self._database.drop(Reclaim, (vol, *oldest.key))
+        return max(1, len(chunk))
+
+    async def reap_uploads(self, vol: int, now_ns: int, limit: int) -> int:
+        """Detach at most *limit* parts of an upload that has ended."""
+        self._own_epoch(vol)
+        ended = next((upload for upload in self._database.uploads(vol) if upload.ended), None)
+        if ended is None:
+            return 0
+        chunk = [part for part in self._database.parts(vol) if part.upload_id == ended.upload_id][:limit]
+        for part in chunk:
+            self._database.drop(Part, (vol, *part.key))
+            self._database.put(Reclaim(vol, part.content, now_ns))
+        if len(chunk) < limit:
+            self._database.drop(Upload, (vol, *ended.key))
         return max(1, len(chunk))
 
     async def doom(self, vol: int, now_ns: int, limit: int) -> int:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from metastore.records import Blob, Edge, FileType, Inode, InodeFlag, KeyEntry, Named, ObjectMeta
+from metastore.records import Blob, Edge, FileType, Inode, InodeFlag, KeyEntry, Named, ObjectMeta, Upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from metastore.memory.database import MemoryDatabase
-    from metastore.records import Extent
+    from metastore.records import Extent, Part
 
 
 def inodes(database: MemoryDatabase, vol: int, inos: Sequence[int]) -> list[Inode]:
@@ -64,6 +64,24 @@ def blob(database: MemoryDatabase, vol: int, number: int) -> Blob | None:
 def meta(database: MemoryDatabase, vol: int, ino: int) -> ObjectMeta | None:
     """Return one object's metadata."""
     return database.rows[ObjectMeta].get((vol, ino))
+
+
+def upload(database: MemoryDatabase, vol: int, upload_id: bytes) -> Upload | None:
+    """Return one upload's row."""
+    return database.rows[Upload].get((vol, upload_id))
+
+
+def parts(database: MemoryDatabase, vol: int, upload_id: bytes, after: int, limit: int) -> list[Part]:
+    """Return the next parts of an upload, by number."""
+    return [part for part in database.parts(vol) if part.upload_id == upload_id and part.number > after][:limit]
+
+
+def uploads(
+    database: MemoryDatabase, vol: int, after: tuple[bytes, bytes], upper: bytes | None, limit: int
+) -> list[Upload]:
+    """Return the next uploads in progress, by key and id."""
+    running = sorted((each.object_key, each.upload_id, each) for each in database.uploads(vol) if not each.ended)
+    return [each for key, number, each in running if (key, number) > after and (upper is None or key < upper)][:limit]
 
 
 def by_cookie(database: MemoryDatabase, vol: int, parent: int, after: int, limit: int) -> list[Named]:

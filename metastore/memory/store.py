@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from foundation.clock import Clock
     from metastore.grouping import Batch
-    from metastore.records import Blob, Change, Extent, KeyEntry, Named, ObjectMeta, Volume
+    from metastore.records import Blob, Change, Extent, KeyEntry, Named, ObjectMeta, Part, Upload, Volume
 
 T = TypeVar("T")
 #: The first number of each kind that a new volume may reserve.
@@ -254,6 +254,18 @@ class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit, CommitBooks):
     async def load_meta(self, vol: int, ino: int) -> ObjectMeta | None:
         """Return one object's metadata."""
         return await self._after_hold(reading.meta(self._database, vol, ino))
+
+    async def load_upload(self, vol: int, upload_id: bytes) -> Upload | None:
+        """Return one upload's row."""
+        return await self._after_hold(reading.upload(self._database, vol, upload_id))
+
+    async def load_parts(self, vol: int, upload_id: bytes, after: int, limit: int) -> list[Part]:
+        """Return the next parts of an upload."""
+        return await self._after_hold(reading.parts(self._database, vol, upload_id, after, limit))
+
+    async def page_uploads(self, vol: int, after: tuple[bytes, bytes], upper: bytes | None, limit: int) -> list[Upload]:
+        """Return the next uploads in progress."""
+        return await self._after_hold(reading.uploads(self._database, vol, after, upper, limit))
 
     async def page_by_cookie(self, vol: int, parent: int, after: int, limit: int) -> list[Named]:
         """Return the next entries by cookie."""

@@ -9,7 +9,7 @@ from psycopg.adapt import Transformer
 
 from metastore import schema
 from metastore.postgres.rows import quoted
-from metastore.records import Blob, Edge, Extent, Inode, Named, ObjectMeta, Volume
+from metastore.records import Blob, Edge, Extent, Inode, Named, ObjectMeta, Part, Upload, Volume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,11 @@ BLOB_COLUMNS = quoted(schema.blob.columns, "b.")
 META_COLUMNS = "m.vol, m.ino, " + ", ".join(
     f'm."{name}"::text' for name in ("headers", "user", "checksums", "tags", "acl")
 )
+UPLOAD_COLUMNS = (
+    "u.vol, u.upload_id, u.object_key, u.owner, u.initiated,"
+    ' u.headers::text, u."user"::text, u.tags::text, u.acl::text, u.checksum, u.ended'
+)
+PART_COLUMNS = "p.vol, p.upload_id, p.number, p.content, p.size, p.etag, p.checksums::text, p.modified"
 VOLUME_COLUMNS = "v.vol, v.name, v.owner, v.created, v.holder, v.epoch, v.settings::text"
 
 _EDGE_WIDTH = len(schema.edge.columns)
@@ -68,6 +73,17 @@ def blob(row: Sequence[Any]) -> Blob:
 def meta(row: Sequence[Any]) -> ObjectMeta:
     """Make an object's metadata of its columns."""
     return ObjectMeta(row[0], row[1], *(_OPTIONS.decode(text) for text in row[2:]))
+
+
+def upload(row: Sequence[Any]) -> Upload:
+    """Make an upload of its columns."""
+    return Upload(*row[:5], *(_OPTIONS.decode(text) for text in row[5:9]), *row[9:])
+
+
+def part(row: Sequence[Any]) -> Part:
+    """Make a part of its columns."""
+    vol, upload_id, number, content, size, etag, checksums, modified = row
+    return Part(vol, upload_id, number, content, size, etag, _OPTIONS.decode(checksums), modified)
 
 
 def volume(row: Sequence[Any]) -> Volume:

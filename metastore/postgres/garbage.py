@@ -21,7 +21,9 @@ _RECLAIM = Statement(
     "reclaim",
     """
     WITH oldest AS (
-        SELECT content FROM reclaim WHERE vol = $1 ORDER BY content LIMIT 1
+        SELECT r.content FROM reclaim r WHERE r.vol = $1
+          AND (r.epoch = 0 OR r.epoch < (SELECT v.epoch FROM volume v WHERE v.vol = $1))
+        ORDER BY r.content LIMIT 1
     ), chunk AS (
         SELECT x.content, x."offset" FROM extent x JOIN oldest o ON x.vol = $1 AND x.content = o.content
         ORDER BY x."offset" LIMIT $2
@@ -39,6 +41,27 @@ _RECLAIM = Statement(
     SELECT greatest((SELECT count(*) FROM gone), (SELECT count(*) FROM finished))
     """,
     (INT8, INT8),
+)
+_REAP = Statement(
+    "reap uploads",
+    """
+    WITH ended AS (
+        SELECT upload_id FROM upload WHERE vol = $1 AND ended <> 0 ORDER BY upload_id LIMIT 1
+    ), chunk AS (
+        SELECT p.upload_id, p.number FROM part p JOIN ended e ON p.vol = $1 AND p.upload_id = e.upload_id
+        ORDER BY p.number LIMIT $3
+    ), gone AS (
+        DELETE FROM part p USING chunk c
+        WHERE p.vol = $1 AND p.upload_id = c.upload_id AND p.number = c.number RETURNING p.content
+    ), detached AS (
+        INSERT INTO reclaim (vol, content, since, epoch) SELECT $1, content, $2, 0 FROM gone
+    ), finished AS (
+        DELETE FROM upload u USING ended e
+        WHERE u.vol = $1 AND u.upload_id = e.upload_id AND (SELECT count(*) FROM chunk) < $3 RETURNING 1
+    )
+    SELECT greatest((SELECT count(*) FROM gone), (SELECT count(*) FROM finished))
+    """,
+    (INT8, INT8, INT8),
 )
 _DOOM = Statement(
     "doom",
@@ -95,6 +118,11 @@ class PgGarbage(Parts):
     async def reclaim(self, vol: int, limit: int) -> int:
         """Free at most *limit* extents of detached contents; return how many, 0 only when there is no backlog."""
         rows = await self._fenced(vol, (_RECLAIM, [bigint(vol), bigint(limit)]))
+        return int(rows[0][0])
+
+    async def reap_uploads(self, vol: int, now_ns: int, limit: int) -> int:
+        """Detach at most *limit* parts of uploads that have ended; return how many, 0 only when there is no backlog."""
+        rows = await self._fenced(vol, (_REAP, [bigint(vol), bigint(now_ns), bigint(limit)]))
         return int(rows[0][0])
 
     async def doom(self, vol: int, now_ns: int, limit: int) -> int:

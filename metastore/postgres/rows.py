@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 from msgspec.structs import astuple
-from sqlalchemy import Boolean, LargeBinary
+from sqlalchemy import Boolean, LargeBinary, Text
 from sqlalchemy.dialects.postgresql import JSON
 
 from metastore import records, schema
@@ -21,6 +21,7 @@ from metastore.postgres.encoding import (
     BYTEA_ARRAY,
     INT8_ARRAY,
     JSON_ARRAY,
+    TEXT_ARRAY,
     bigint_array,
     bool_array,
     bytes_array,
@@ -41,6 +42,10 @@ def _json_array(values: Sequence[dict[str, str]]) -> bytes:
     return bytes_array([msgspec.json.encode(value) for value in values], JSON_ARRAY)
 
 
+def _text_array(values: Sequence[str]) -> bytes:
+    return bytes_array([value.encode() for value in values], TEXT_ARRAY)
+
+
 def _wrapped_array(values: Sequence[int]) -> bytes:
     """Encode unsigned 64-bit numbers as the signed ones of the same bits."""
     return bigint_array([value - 2 * _UNSIGNED_HALF if value >= _UNSIGNED_HALF else value for value in values])
@@ -52,6 +57,8 @@ def _encoder(column: Column[Any]) -> tuple[int, Callable[[Any], bytes]]:
         return JSON_ARRAY, _json_array
     if isinstance(column.type, LargeBinary):
         return BYTEA_ARRAY, bytes_array
+    if isinstance(column.type, Text):
+        return TEXT_ARRAY, _text_array
     if isinstance(column.type, Boolean):
         return BOOL_ARRAY, bool_array
     # A client chooses a device's number freely (RFC 1813, specdata3), all 64 bits of it.
@@ -130,5 +137,8 @@ ROW_TABLES: dict[RowType, RowTable] = {
         (records.Blob, schema.blob),
         (records.ObjectMeta, schema.object_meta),
         (records.Reclaim, schema.reclaim),
+        (records.Upload, schema.upload),
+        (records.Part, schema.part),
+        (records.Version, schema.version),
     )
 }

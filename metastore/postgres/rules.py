@@ -165,7 +165,8 @@ EXTENT_RULES: tuple[Rule, ...] = (
         "SELECT DISTINCT 'content ' || x.content, 'no inode has it' FROM extent x"
         " WHERE x.vol = $1 AND x.content > $2 AND x.content <= $3"
         " AND NOT EXISTS (SELECT 1 FROM inode i WHERE i.vol = x.vol AND i.content = x.content AND i.extents > 0)"
-        " AND NOT EXISTS (SELECT 1 FROM reclaim r WHERE r.vol = x.vol AND r.content = x.content)",
+        " AND NOT EXISTS (SELECT 1 FROM reclaim r WHERE r.vol = x.vol AND r.content = x.content)"
+        " AND NOT EXISTS (SELECT 1 FROM part p WHERE p.vol = x.vol AND p.content = x.content)",
     ),
 )
 

@@ -12,6 +12,7 @@ from metastore.postgres.loading import PgLoads
 from metastore.postgres.paging import PgPages
 from metastore.postgres.pruning import Pruner
 from metastore.postgres.registry import PgDirectory
+from metastore.postgres.uploading import PgUploads
 from metastore.postgres.volumes import PgVolumes
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from metastore.records import Change
 
 
-class PgMetaStore(PgLoads, PgPages, PgVolumes, PgGarbage, PgDirectory, PgAudit, CommitBooks):
+class PgMetaStore(PgLoads, PgPages, PgUploads, PgVolumes, PgGarbage, PgDirectory, PgAudit, CommitBooks):
     """One gateway's metastore: `open` connects, `register_gateway` begins a run that may commit."""
 
     def __init__(self, reactor: Any, dsn: str, clock: Clock, gateway_name: str) -> None:

@@ -24,7 +24,9 @@ _NOT_EMPTY = "GF003"
 _MAX_REPLIES, _REPLY_ROWS = 65_536, 256
 _NUMBERS = {"ino": ROOT_INO + 1, "cookie": FIRST_COOKIE, "content": 1, "blob": 1}
 
-_REGISTER = Statement("register", "INSERT INTO gateway (name, started) VALUES ($1, $2) RETURNING id", (TEXT, INT8))
+_REGISTER = Statement(
+    "register", "INSERT INTO gateway (name, started, address, beat) VALUES ($1, $2, '', 0) RETURNING id", (TEXT, INT8)
+)
 _VOLUMES = Statement("volumes", f"SELECT {VOLUME_COLUMNS} FROM volume v ORDER BY v.name", ())
 _MARKS = ", ".join(f"next_{kind}" for kind in _NUMBERS)
 _ROOT = ROW_TABLES[Inode].upsert.types

@@ -71,8 +71,10 @@ reclaim = Table(
     # A content generation that nothing points at; by batch. Deleted with the last of its extents.
     number("vol"),
     number("content"),
-    # When it was detached.
+    # When it was detached, or begun.
     number("since"),
+    # Not 0: a draft that this epoch of the volume is building in several batches; garbage once the epoch is closed.
+    number("epoch"),
     key("vol", "content"),
 )
 
@@ -96,9 +98,12 @@ upload = Table(
     Column("acl", JSON, nullable=False),
     # The checksum algorithm and type announced, empty = none.
     Column("checksum", Text, nullable=False),
+    # When it was completed or aborted, 0 = in progress; then its parts are freed in chunks, and the row goes last.
+    number("ended"),
     key("vol", "upload_id"),
     # ListMultipartUploads, by key.
     Index("upload_key", "vol", "object_key", "upload_id"),
+    Index("upload_ended", "vol", "upload_id", postgresql_where=text("ended <> 0")),
 )
 
 part = Table(

@@ -43,6 +43,11 @@ gateway = Table(
     Column("name", Text, nullable=False),
     # When the run began.
     number("started"),
+    # Where other gateways reach it: host:port of its S3 door; empty = it does not say.
+    Column("address", Text, nullable=False),
+    # Grows with every renewal of the lease, by register_gateway and renew alone; -1 = the run has ended in order. Who
+    # sees it stand still for a whole lease, by a clock of its own, may take the run's volumes.
+    number("beat"),
     key("id"),
 )
 
