@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Account,
         Blob,
         Change,
+        Edge,
         Export,
         Extent,
         Gateway,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
         Reply,
         RingRow,
         Upload,
+        Version,
+        VersionEntry,
         Volume,
     )
 
@@ -158,6 +161,28 @@ class Uploads(Protocol):
         """Return uploads in progress with (key, id) > *after* and key < *upper* (None = no bound), in that order."""
 
 
+class Histories(Protocol):
+    """Versions of names, which batches write like every other row."""
+
+    async def load_versions(self, vol: int, parent: int, skey: bytes, start: int, limit: int) -> list[Version]:
+        """Return at most *limit* versions of a name with a seq >= *start*, by seq: from `NEWEST` on, newest first."""
+
+    async def load_null_version(self, vol: int, parent: int, skey: bytes) -> Version | None:
+        """Return the `null` version of a name."""
+
+    async def load_names(self, vol: int, ino: int, limit: int) -> list[Edge]:
+        """Return at most *limit* of the entries that name *ino*, ghosts excluded."""
+
+    async def walk_versions(
+        self, vol: int, top: int, lower: bytes, lower_seq: int, upper: bytes | None, limit: int
+    ) -> list[VersionEntry]:
+        """Return the versions of all keys below *top* with lower <= path < upper: by path, then by seq.
+
+        Of the path *lower* itself those with a seq >= *lower_seq*. Ghosts are entered, delete markers are told. A key
+        without rows is its own `null` version: it comes with a version of seq 0, an EXPLICIT directory as `dir/` too.
+        """
+
+
 class Volumes(Protocol):
     """Volumes, and who serves them."""
 
@@ -176,7 +201,13 @@ class Volumes(Protocol):
     async def drop_volume(self, vol: int) -> None:
         """Delete an empty volume this gateway holds, in one fenced commit; its blobs become reclaimable.
 
-        Raise BucketNotEmpty if its root has entries.
+        Raise BucketNotEmpty if its root has entries or history.
+        """
+
+    async def change_settings(self, vol: int, changes: dict[str, str]) -> Volume:
+        """Set *changes* among the settings of a volume this gateway holds, in one fenced commit; return its row.
+
+        Raise NoReply if fenced.
         """
 
     async def take_volume(self, vol: int) -> Holding:
@@ -243,7 +274,7 @@ class Audit(Protocol):
         """Yield every blob that is not doomed, by id: the nodes must hold their copies."""
 
 
-class MetaStore(Numbers, Commits, Loads, Pages, Uploads, Volumes, Garbage, Directory, Audit, Protocol):
+class MetaStore(Numbers, Commits, Loads, Pages, Uploads, Histories, Volumes, Garbage, Directory, Audit, Protocol):
     """All names, attributes and body maps."""
 
     async def open(self) -> None:

@@ -14,6 +14,10 @@ from msgspec import Struct
 ROOT_INO = 1
 #: Cookies 1 and 2 are `.` and `..`; an edge's own cookie is at least this.
 FIRST_COOKIE = 3
+#: The id of a version that was made while its bucket kept none, or kept none any more.
+NULL_VERSION = b"null"
+#: Less than the `seq` of every version: a page from here begins with the newest.
+NEWEST = -(1 << 62)
 
 
 class FileType(IntEnum):
@@ -46,7 +50,7 @@ class Inode(Struct, frozen=True, gc=False):
     mode: int  # 12 permission bits
     uid: int
     gid: int
-    nlink: int
+    nlink: int  # 0: kept for its history alone (a ghost directory, a version that is not current)
     entries: int = 0  # a directory's edges, listed or not, ghosts excluded
     size: int = 0
     used: int = 0  # bytes of extents
@@ -69,6 +73,7 @@ class Inode(Struct, frozen=True, gc=False):
     x_blob: int = 0
     x_blob_offset: int = 0
     extents: int = 0  # rows of the extent table for (vol, content)
+    history: int = 0  # a directory's version rows and ghost edges: while there are any, it does not go
 
     @property
     def key(self) -> tuple[int]:
@@ -203,12 +208,15 @@ class Part(Struct, frozen=True, gc=False):
 
 
 class Version(Struct, frozen=True, gc=False):
-    """One version of a name, the current one included; history belongs to the directory and moves with it."""
+    """One version of a name, the current one included; history belongs to the directory and moves with it.
+
+    A name has rows for all of its versions or for none: a file without any is its own `null` version.
+    """
 
     vol: int
     parent: int
     skey: bytes
-    seq: int  # order within one name, the newest highest
+    seq: int  # order within one name: counts down from -1, so that the index runs as S3 lists, newest first
     version_id: bytes  # as S3 clients see it
     ino: int  # the live inode (current version) or one with nlink 0 that keeps it; 0 = a delete marker
     modified: int  # ns
@@ -349,6 +357,14 @@ class Named(Struct, frozen=True, gc=False):
 
     edge: Edge
     inode: Inode
+
+
+class VersionEntry(Struct, frozen=True, gc=False):
+    """One version of a key, as a walk over history finds it; `version.seq` is 0 where there is no row for it."""
+
+    path: bytes
+    version: Version
+    inode: Inode | None  # None: a delete marker
 
 
 class KeyEntry(Struct, frozen=True, gc=False):

@@ -12,7 +12,18 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from metastore.grouping import BatchRefused, Fenced
-from metastore.records import Blob, Edge, Extent, Inode, ObjectMeta, Part, Reclaim, Upload, Version
+from metastore.records import (
+    NULL_VERSION,
+    Blob,
+    Edge,
+    Extent,
+    Inode,
+    ObjectMeta,
+    Part,
+    Reclaim,
+    Upload,
+    Version,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,6 +65,7 @@ class MemoryDatabase:
         self.rows: dict[RowType, dict[tuple[Any, ...], Any]] = {kind: {} for kind in _ROW_TYPES}
         self.children: dict[tuple[int, int], dict[bytes, Edge]] = {}  # (vol, parent) -> skey -> edge
         self.extents: dict[tuple[int, int], dict[int, Extent]] = {}  # (vol, content) -> offset -> extent
+        self.histories: dict[tuple[int, int], dict[bytes, dict[int, Version]]] = {}  # (vol, parent) -> skey -> seq
         self.volumes: dict[int, Volume] = {}
         self.marks: dict[tuple[int, str], int] = {}  # (vol, kind of number) -> the first that is not reserved
         self.ranges: list[BlobRange] = []
@@ -90,6 +102,15 @@ class MemoryDatabase:
         """Yield the parts of all uploads of *vol*, by upload and number."""
         return self._of(Part, vol)
 
+    def versions(self, vol: int) -> Iterator[Version]:
+        """Yield the versions of *vol*, by name and seq."""
+        return self._of(Version, vol)
+
+    def history(self, vol: int, parent: int, skey: bytes) -> list[Version]:
+        """Return the versions of one name, newest first."""
+        rows = self.histories.get((vol, parent), {}).get(skey, {})
+        return [rows[seq] for seq in sorted(rows)]
+
     def _of(self, kind: RowType, vol: int) -> Iterator[Any]:
         table = self.rows[kind]
         return iter([table[key] for key in sorted(table) if key[0] == vol])
@@ -123,6 +144,8 @@ class MemoryDatabase:
             self.children.setdefault((row.vol, row.parent), {})[row.skey] = row
         elif isinstance(row, Extent):
             self.extents.setdefault((row.vol, row.content), {})[row.offset] = row
+        elif isinstance(row, Version):
+            self.histories.setdefault((row.vol, row.parent), {}).setdefault(row.skey, {})[row.seq] = row
 
     def remove_volume(self, vol: int, now_ns: int) -> None:
         """Delete all that *vol* holds but its blobs, which are doomed at *now_ns*, and their ranges."""
@@ -142,6 +165,11 @@ class MemoryDatabase:
             _remove(self.children, (row.vol, row.parent), row.skey)
         elif isinstance(row, Extent):
             _remove(self.extents, (row.vol, row.content), row.offset)
+        elif isinstance(row, Version):
+            names = self.histories[row.vol, row.parent]
+            _remove(names, row.skey, row.seq)
+            if not names:
+                del self.histories[row.vol, row.parent]
 
 
 def _remove(index: dict[Any, dict[Any, Any]], outer: Any, inner: Any) -> None:
@@ -160,6 +188,7 @@ class Transaction:
         self._undo: list[Callable[[], None]] = []
         self._directories: set[tuple[int, int]] = set()
         self._blobs: set[tuple[int, int]] = set()
+        self._names: set[tuple[int, int, bytes]] = set()  # with versions put
 
     def apply(self, change: Change) -> None:
         """Apply one Change: cuts, drops, puts, blob_refs."""
@@ -183,6 +212,9 @@ class Transaction:
             aliases = [edge.alias for edge in edges if edge.alias is not None]
             if len(set(cookies)) < len(cookies) or len(set(aliases)) < len(aliases):
                 raise BatchRefused(f"cookie or alias twice in directory {directory}")
+        for name in self._names:
+            if [row.version_id for row in self._database.history(*name)].count(NULL_VERSION) > 1:
+                raise BatchRefused(f"two null versions of {name}")
         for key in self._blobs:
             blob = self._database.rows[Blob].get(key)
             if blob is not None and (blob.refs < 0 or (blob.doomed and blob.refs)):
@@ -205,6 +237,8 @@ class Transaction:
         key = (row.vol, *row.key)
         if isinstance(row, Edge):
             self._directories.add((row.vol, row.parent))
+        elif isinstance(row, Version):
+            self._names.add((row.vol, row.parent, row.skey))
         elif isinstance(row, Blob) and key in self._database.rows[Blob]:
             raise BatchRefused(f"blob {key} is put twice")
         self._set(row)

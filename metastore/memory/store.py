@@ -15,19 +15,32 @@ from foundation.aio import Promise
 from foundation.errors import BucketExists, BucketNotEmpty, BucketNotFound, NoReply
 from metastore.api import Holding, NumberBlock
 from metastore.grouping import BatchRefused, CommitBooks, Fenced, Ledger
-from metastore.memory import reading
+from metastore.memory import history, reading
 from metastore.memory.audit import MemoryAudit
 from metastore.memory.database import BlobRange, MemoryDatabase
 from metastore.memory.garbage import MemoryGarbage
 from metastore.memory.registry import MemoryDirectory
-from metastore.records import FIRST_COOKIE, ROOT_INO, Gateway, Inode
+from metastore.records import FIRST_COOKIE, NULL_VERSION, ROOT_INO, Gateway, Inode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from foundation.clock import Clock
     from metastore.grouping import Batch
-    from metastore.records import Blob, Change, Extent, KeyEntry, Named, ObjectMeta, Part, Upload, Volume
+    from metastore.records import (
+        Blob,
+        Change,
+        Edge,
+        Extent,
+        KeyEntry,
+        Named,
+        ObjectMeta,
+        Part,
+        Upload,
+        Version,
+        VersionEntry,
+        Volume,
+    )
 
 T = TypeVar("T")
 #: The first number of each kind that a new volume may reserve.
@@ -201,10 +214,17 @@ class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit, CommitBooks):
         """Delete an empty volume; raise BucketNotEmpty, or NoReply if fenced."""
         await self.wait(vol, self._ledger.last)
         self._own_epoch(vol)
-        if self._database.children.get((vol, ROOT_INO)):
+        if (vol, ROOT_INO) in self._database.children or (vol, ROOT_INO) in self._database.histories:
             raise BucketNotEmpty(f"volume {vol}")
         self._ledger.leave(vol)
         self._database.remove_volume(vol, self._clock.now_ns())
+
+    async def change_settings(self, vol: int, changes: dict[str, str]) -> Volume:
+        """Set *changes* among the settings of *vol*; raise NoReply if fenced."""
+        self._own_epoch(vol)
+        old = self._database.volumes[vol]
+        changed = self._database.volumes[vol] = replace(old, settings={**old.settings, **changes})
+        return changed
 
     async def take_volume(self, vol: int) -> Holding:
         """Become the holder of *vol* at the next epoch; raise BucketNotFound."""
@@ -266,6 +286,27 @@ class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit, CommitBooks):
     async def page_uploads(self, vol: int, after: tuple[bytes, bytes], upper: bytes | None, limit: int) -> list[Upload]:
         """Return the next uploads in progress."""
         return await self._after_hold(reading.uploads(self._database, vol, after, upper, limit))
+
+    async def load_versions(self, vol: int, parent: int, skey: bytes, start: int, limit: int) -> list[Version]:
+        """Return the next versions of a name."""
+        rows = self._database.history(vol, parent, skey)
+        return await self._after_hold([row for row in rows if row.seq >= start][:limit])
+
+    async def load_null_version(self, vol: int, parent: int, skey: bytes) -> Version | None:
+        """Return the `null` version of a name."""
+        rows = self._database.history(vol, parent, skey)
+        return await self._after_hold(next((row for row in rows if row.version_id == NULL_VERSION), None))
+
+    async def load_names(self, vol: int, ino: int, limit: int) -> list[Edge]:
+        """Return the entries that name *ino*."""
+        named = [edge for edge in self._database.edges(vol) if edge.ino == ino and not edge.ghost]
+        return await self._after_hold(named[:limit])
+
+    async def walk_versions(
+        self, vol: int, top: int, lower: bytes, lower_seq: int, upper: bytes | None, limit: int
+    ) -> list[VersionEntry]:
+        """Return the versions of all keys below *top*, by path and seq."""
+        return await self._after_hold(history.walk(self._database, vol, top, (lower, lower_seq), upper)[:limit])
 
     async def page_by_cookie(self, vol: int, parent: int, after: int, limit: int) -> list[Named]:
         """Return the next entries by cookie."""

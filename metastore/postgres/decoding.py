@@ -9,7 +9,7 @@ from psycopg.adapt import Transformer
 
 from metastore import schema
 from metastore.postgres.rows import quoted
-from metastore.records import Blob, Edge, Extent, Inode, Named, ObjectMeta, Part, Upload, Volume
+from metastore.records import Blob, Edge, Extent, Inode, Named, ObjectMeta, Part, Upload, Version, Volume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,7 @@ UPLOAD_COLUMNS = (
     ' u.headers::text, u."user"::text, u.tags::text, u.acl::text, u.checksum, u.ended'
 )
 PART_COLUMNS = "p.vol, p.upload_id, p.number, p.content, p.size, p.etag, p.checksums::text, p.modified"
+VERSION_COLUMNS = quoted(schema.version.columns, "r.")
 VOLUME_COLUMNS = "v.vol, v.name, v.owner, v.created, v.holder, v.epoch, v.settings::text"
 
 _EDGE_WIDTH = len(schema.edge.columns)
@@ -84,6 +85,11 @@ def part(row: Sequence[Any]) -> Part:
     """Make a part of its columns."""
     vol, upload_id, number, content, size, etag, checksums, modified = row
     return Part(vol, upload_id, number, content, size, etag, _OPTIONS.decode(checksums), modified)
+
+
+def version(row: Sequence[Any]) -> Version:
+    """Make a version of its columns."""
+    return Version(*row)
 
 
 def volume(row: Sequence[Any]) -> Volume:

@@ -8,6 +8,7 @@ from foundation.aio import gather
 from metastore.grouping import CommitBooks
 from metastore.postgres.audit import PgAudit
 from metastore.postgres.garbage import PgGarbage
+from metastore.postgres.history import PgHistories
 from metastore.postgres.loading import PgLoads
 from metastore.postgres.paging import PgPages
 from metastore.postgres.pruning import Pruner
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from metastore.records import Change
 
 
-class PgMetaStore(PgLoads, PgPages, PgUploads, PgVolumes, PgGarbage, PgDirectory, PgAudit, CommitBooks):
+class PgMetaStore(PgLoads, PgPages, PgUploads, PgHistories, PgVolumes, PgGarbage, PgDirectory, PgAudit, CommitBooks):
     """One gateway's metastore: `open` connects, `register_gateway` begins a run that may commit."""
 
     def __init__(self, reactor: Any, dsn: str, clock: Clock, gateway_name: str) -> None:

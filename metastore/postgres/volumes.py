@@ -59,6 +59,12 @@ _TAKE = Statement(
     f"UPDATE volume v SET holder = $2, epoch = epoch + 1 WHERE vol = $1 RETURNING {VOLUME_COLUMNS}",
     (INT8, INT8),
 )
+_SETTINGS = Statement(
+    "change settings",
+    "UPDATE volume v SET settings = (v.settings::jsonb || $4::jsonb)::json"
+    f" WHERE vol = $1 AND holder = $2 AND epoch = $3 RETURNING {VOLUME_COLUMNS}",
+    (INT8, INT8, INT8, JSON),
+)
 _REPLIES = Statement(
     "read replies",
     "SELECT epoch, number, replies FROM reply_cache WHERE vol = $1 AND (epoch, number) < ($2, $3)"
@@ -137,6 +143,14 @@ class PgVolumes(Parts):
                 raise NoReply(str(error)) from error
             raise
         self._ledger.leave(vol)
+
+    async def change_settings(self, vol: int, changes: dict[str, str]) -> Volume:
+        """Set *changes* among the settings of *vol* in one fenced commit; raise NoReply if fenced."""
+        fence = [bigint(each) for each in (vol, self._gateway, self._epoch(vol))]
+        rows = await self._query((_SETTINGS, [*fence, msgspec.json.encode(changes)]))
+        if not rows:
+            raise NoReply(f"volume {vol} is not held any more")
+        return volume(rows[0])
 
     async def take_volume(self, vol: int) -> Holding:
         """Make this gateway the holder, and only then load; raise BucketNotFound."""

@@ -62,6 +62,8 @@ inode = Table(
     number("x_blob_offset"),
     # Rows of `extent` for (vol, content); 0 while the extent is inline.
     number("extents"),
+    # A directory's rows of `version` and ghost edges; 0 for all else. A directory goes only when it has none.
+    number("history"),
     key("vol", "ino"),
     # Which file a content or a blob belongs to: for check, and to say whose bytes are damaged.
     Index("inode_content", "vol", "content", postgresql_where=text("extents > 0")),
@@ -104,6 +106,8 @@ edge = Table(
         deferrable=True,
         initially="DEFERRED",
     ),
+    # The way to history that has no live directory.
+    Index("edge_ghost", "vol", "parent", "skey", postgresql_where=text("ghost")),
     # Listings step over any number of unlisted entries without reading them.
     Index("edge_listed", "vol", "parent", "skey", postgresql_where=text("listed AND NOT ghost")),
     # The names of an inode: for check, and to tell a file's path.
@@ -132,11 +136,12 @@ version = Table(
     # The directory and name whose history this is: history moves with a directory's rename.
     number("parent"),
     Column("skey", LargeBinary, nullable=False),
-    # Order within one name, the newest highest.
+    # Order within one name: counts down from -1, so that the primary key runs as S3 lists, newest first.
     number("seq"),
-    # The id that S3 clients see.
+    # The id that S3 clients see; `null` for what was made while the bucket kept no versions.
     Column("version_id", LargeBinary, nullable=False),
-    # The inode (nlink 0) that keeps attributes, content and metadata; 0 = a delete marker.
+    # The live inode (the current version), or one with nlink 0 that keeps attributes, content and metadata; 0 = a
+    # delete marker.
     number("ino"),
     # When the version was made.
     number("modified"),
@@ -144,5 +149,8 @@ version = Table(
     number("retain_until"),
     Column("legal_hold", Boolean, nullable=False),
     key("vol", "parent", "skey", "seq"),
-    UniqueConstraint("vol", "version_id", name="version_id"),
+    # A name has one null version. All other ids tell their seq.
+    Index("version_null", "vol", "parent", "skey", unique=True, postgresql_where=text("version_id = 'null'::bytea")),
+    # For check: who keeps an inode that has no name.
+    Index("version_ino", "vol", "ino", postgresql_where=text("ino <> 0")),
 )
