@@ -125,6 +125,14 @@ class BadDigest(FsError):
     """The body does not have the checksum that the caller announced."""
 
 
+class VersionNotFound(FsError):
+    """The key has no such version."""
+
+
+class IsDeleteMarker(FsError):
+    """The version is a delete marker: there is nothing to read."""
+
+
 class RangeNotSatisfiable(FsError):
     """The range starts past the end of the object."""
 

@@ -250,6 +250,7 @@ class ObjectInfo(Struct, frozen=True, gc=False):
     headers: dict[str, str]  # content headers by lower-case name; always has content-type
     user: dict[str, str]  # x-amz-meta-* without the prefix
     checksums: dict[str, str]  # base64 by lower-case algorithm: crc32, crc32c, crc64nvme, sha1, sha256
+    version_id: bytes = b""  # empty: the bucket never kept versions
 
 
 class PutRequest(Struct, frozen=True, gc=False):
@@ -259,6 +260,40 @@ class PutRequest(Struct, frozen=True, gc=False):
     headers: dict[str, str]
     user: dict[str, str]
     conditions: Conditions = Conditions()
+
+
+class DeleteResult(Struct, frozen=True, gc=False):
+    """What a deletion did, in a bucket that keeps versions; both say nothing in another."""
+
+    version_id: bytes = b""  # of the delete marker that stands now, or of the version that is gone
+    marker: bool = False  # a delete marker stands, or one is gone
+
+
+class VersionInfo(Struct, frozen=True, gc=False):
+    """One version of a key."""
+
+    info: ObjectInfo  # of a delete marker: no bytes, no ETag
+    latest: bool
+    marker: bool
+
+
+class VersionListing(Struct, frozen=True, gc=False):
+    """One page of versions, by key and newest first; `common_prefixes` in byte order."""
+
+    versions: tuple[VersionInfo, ...]
+    common_prefixes: tuple[bytes, ...]
+    next_key: bytes | None  # start the next page after this key's version `next_version`; None: nothing follows
+    next_version: bytes = b""  # empty: behind all versions of `next_key`
+
+
+class VersionListRequest(Struct, frozen=True, gc=False):
+    """What to list of a bucket's versions."""
+
+    prefix: bytes = b""
+    delimiter: bytes = b""
+    after_key: bytes = b""  # only what comes behind this key,
+    after_version: bytes = b""  # or behind this version of it
+    limit: int = 1000
 
 
 class PutSession(Protocol):
@@ -317,11 +352,44 @@ class ObjectVerbs(Protocol):
     async def begin_put(self, caller: Caller, bucket: str, request: PutRequest) -> PutSession: ...
     async def open_object(self, caller: Caller, bucket: str, key: bytes, conditions: Conditions) -> OpenObject: ...
     async def head_object(self, caller: Caller, bucket: str, key: bytes, conditions: Conditions) -> ObjectInfo: ...
-    async def delete_object(self, caller: Caller, bucket: str, key: bytes) -> None:
-        """Remove the object; a key that does not exist is no error."""
+    async def delete_object(self, caller: Caller, bucket: str, key: bytes) -> DeleteResult:
+        """Remove the object; a key that does not exist is no error. Where versions are kept, it becomes one."""
 
     async def list_objects(self, caller: Caller, bucket: str, request: ListRequest) -> Listing: ...
 
 
-class Namespace(FileVerbs, ObjectVerbs, Protocol):
+class VersionVerbs(Protocol):
+    """The verbs of S3 on versions. A version id is the bytes that `ObjectInfo` tells, `null` among them."""
+
+    async def get_versioning(self, caller: Caller, bucket: str) -> str:
+        """Return `enabled`, `suspended`, or an empty string: the bucket never kept versions."""
+
+    async def set_versioning(self, caller: Caller, bucket: str, state: str) -> None:
+        """Begin to keep versions (`enabled`), or keep what there is and no more (`suspended`); for the owner alone."""
+
+    async def open_version(self, caller: Caller, bucket: str, key: bytes, version_id: bytes) -> OpenObject:
+        """Open a version's content; raise VersionNotFound or IsDeleteMarker."""
+
+    async def head_version(self, caller: Caller, bucket: str, key: bytes, version_id: bytes) -> ObjectInfo: ...
+    async def delete_version(self, caller: Caller, bucket: str, key: bytes, version_id: bytes) -> DeleteResult:
+        """Remove one version for good, and show the one below if it was the current one; none is no error.
+
+        Raise AccessDenied if it is locked.
+        """
+
+    async def get_lock(self, caller: Caller, bucket: str, key: bytes, version_id: bytes) -> tuple[int, bool]:
+        """Return until when a version is retained (ns, 0 = not) and whether it has a legal hold."""
+
+    async def set_lock(
+        self, caller: Caller, bucket: str, key: bytes, version_id: bytes, lock: tuple[int | None, bool | None]
+    ) -> None:
+        """Retain a version until then, set or lift its legal hold; None leaves it. A retention is never shortened.
+
+        An empty *version_id* is the current version. Raise AccessDenied for a shorter retention.
+        """
+
+    async def list_versions(self, caller: Caller, bucket: str, request: VersionListRequest) -> VersionListing: ...
+
+
+class Namespace(FileVerbs, ObjectVerbs, VersionVerbs, Protocol):
     """One tree per volume, two sets of verbs."""

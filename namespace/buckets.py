@@ -92,6 +92,6 @@ def _require_owner(caller: Caller, volume: VolumeState) -> None:
 
 def _plan_empty(view: View) -> Planned[None]:
     _, root = view.live(ROOT_INO)
-    if root.entries:
+    if root.entries or root.history:
         raise BucketNotEmpty(view.volume.row.name)
     return Planned(lambda: None)

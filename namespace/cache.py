@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, TypeAlias
 
+from namespace.history import History
 from namespace.intervals import IntervalSet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from metastore.records import Edge, Inode, ObjectMeta
+    from metastore.records import Edge, Inode, ObjectMeta, Version
     from namespace.api import Attr
     from namespace.extents import ExtentMap
     from namespace.overlay import Overlay
@@ -33,7 +34,7 @@ MAX_LOOKS = 1024
 class InodeEntry:
     """One inode in memory. `image` None is a deletion mark."""
 
-    __slots__ = ("attr", "batch", "cost", "extents", "image", "ino", "meta", "meta_known", "overlay", "stamp")
+    __slots__ = ("attr", "batch", "cost", "extents", "image", "ino", "meta", "meta_known", "name", "overlay", "stamp")
 
     def __init__(self, ino: int, image: Inode | None, batch: int) -> None:
         """Enter *image* as of *batch* (0: as loaded)."""
@@ -46,6 +47,7 @@ class InodeEntry:
         self.extents: ExtentMap | None = None
         self.meta: ObjectMeta | None = None
         self.meta_known = False
+        self.name: tuple[int, bytes] | None = None  # where it was found last: whoever uses it looks whether it holds
         self.cost = INODE_COST  # about how many bytes it takes, as the cache has counted it
 
 
@@ -75,7 +77,7 @@ class DirectoryNames:
         self.known: IntervalSet[bytes] = IntervalSet()
 
 
-Entry: TypeAlias = InodeEntry | EdgeEntry
+Entry: TypeAlias = InodeEntry | EdgeEntry | History
 
 
 class Cache:
@@ -85,6 +87,7 @@ class Cache:
         """Hold about *limit_bytes*; *durable* tells the last durable batch."""
         self.inodes: dict[int, InodeEntry] = {}
         self.directories: dict[int, DirectoryNames] = {}
+        self.histories: dict[tuple[int, bytes], History] = {}  # of names, in volumes that keep versions
         self.bytes = 0
         self._limit = limit_bytes
         self._durable = durable
@@ -173,6 +176,35 @@ class Cache:
         else:
             entry.edge, entry.batch = edge, batch
 
+    def put_version(self, row: Version, batch: int) -> None:
+        """Make *row* a version of its name as of *batch*."""
+        grown = self.history(row.parent, row.skey).put(row.seq, row, batch)
+        self.bytes += grown
+
+    def drop_version(self, parent: int, skey: bytes, seq: int, batch: int) -> None:
+        """Leave a deletion mark."""
+        grown = self.history(parent, skey).put(seq, None, batch)
+        self.bytes += grown
+
+    def learn_versions(self, parent: int, skey: bytes, page: Sequence[Version], start: int, *, whole: bool) -> None:
+        """Enter loaded versions of a name from the seq *start* on; *whole*: those are all."""
+        grown = self.history(parent, skey).learn(page, start, whole=whole)
+        self.bytes += grown
+
+    def learn_null_version(self, parent: int, skey: bytes, row: Version | None) -> None:
+        """Enter what a load found to be the name's `null` version."""
+        grown = self.history(parent, skey).learn_null(row)
+        self.bytes += grown
+
+    def history(self, parent: int, skey: bytes) -> History:
+        """Return what is known of a name's versions."""
+        history = self.histories.get((parent, skey))
+        if history is None:
+            history = self.histories[parent, skey] = History(parent, skey)
+            self.bytes += history.cost
+            self._ring.append(history)
+        return history
+
     def names(self, directory: int) -> DirectoryNames:
         """Return what is known of *directory*'s names."""
         names = self.directories.get(directory)
@@ -224,6 +256,9 @@ class Cache:
         if isinstance(entry, InodeEntry):
             del self.inodes[entry.ino]
             self._drop_names_without_entries(entry.ino)
+            return
+        if isinstance(entry, History):
+            del self.histories[entry.parent, entry.skey]
             return
         names = self.directories[entry.parent]
         del names.entries[entry.skey]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from metastore.records import Row, RowType
     from namespace.cache import InodeEntry
     from namespace.extents import Draft
+    from namespace.lineage import Lineage
     from namespace.view import View
 
 T = TypeVar("T")
@@ -47,6 +48,8 @@ class Edit:
         self._drops: list[tuple[RowType, tuple[int | bytes, ...]]] = []
         self._refs: dict[int, int] = {}
         self._effects: list[Callable[[], object]] = []
+        #: The names whose versions change, in a volume that keeps them.
+        self.lineages: dict[tuple[int, bytes], Lineage] = {}
 
     # ------------------------------------------------------------------ inodes
 
@@ -55,6 +58,20 @@ class Edit:
         image = self._images.get(entry.ino, entry.image)
         assert image is not None
         return image
+
+    def image_of(self, ino: int) -> Inode:
+        """Return the inode *ino*, which may be one that this edit makes, as this edit has it so far."""
+        image = self._images.get(ino)
+        return self.image(self.view.entry(ino)) if image is None else image
+
+    def replace(self, ino: int, **fields: object) -> Inode:
+        """Set *fields* of the inode *ino*, which may be one that this edit makes, and return it."""
+        image = self._images[ino] = replace(self.image_of(ino), **fields)
+        return image
+
+    def count_history(self, directory: int, delta: int) -> None:
+        """Account for versions of names, and ghosts, that come to or go from *directory*."""
+        self.replace(directory, history=self.image_of(directory).history + delta)
 
     def set(self, entry: InodeEntry, **fields: object) -> None:
         """Set *fields* of *entry*'s inode."""
@@ -200,6 +217,9 @@ class Edit:
 
     def planned(self, answer: Callable[[], T]) -> Planned[T]:
         """Return the finished change; *answer* is called when it is installed."""
+        for lineage in self.lineages.values():
+            self._rows += lineage.rows()
+            self._drops += lineage.drops()
         placed = {row.key for row in self._rows if type(row) is Edge}
         drops = [drop for drop in self._drops if drop[0] is not Edge or drop[1] not in placed]
         drops += [(Inode, (ino,)) for ino, image in self._images.items() if image is None]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from foundation.aio import within
 from foundation.crash import crash_point
 from foundation.errors import FsError, NoReply, Unavailable
-from metastore.records import Edge, Extent, Inode, ObjectMeta
+from metastore.records import Edge, Extent, Inode, ObjectMeta, Version
 from namespace.attributes import attr_of
 from namespace.loader import Loader
 from namespace.view import Missing, View
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from foundation.clock import Clock
     from metastore.api import MetaStore
+    from metastore.records import RowType
     from namespace.api import Attr, FileId
+    from namespace.cache import Cache
     from namespace.edit import Planned
     from namespace.volume import VolumeState
 
@@ -130,15 +132,10 @@ class Engine:
             elif type(row) is ObjectMeta:
                 entry = cache.inodes[row.ino]
                 entry.meta, entry.meta_known = row, True
+            elif type(row) is Version:
+                cache.put_version(row, batch)
         for kind, key in change.drops:
-            if kind is Inode:
-                cache.drop_inode(int(key[0]), batch)
-            elif kind is Edge:
-                cache.put_edge(int(key[0]), bytes(key[1]), None, batch)
-            elif kind is ObjectMeta and (meta_of := cache.inodes.get(int(key[0]))) is not None:
-                meta_of.meta, meta_of.meta_known = None, True
-            else:
-                assert kind in (Extent, ObjectMeta)  # the body map changes by the plan's effects
+            _drop(cache, kind, key, batch)
         self.loader.top_up(volume)
         return batch
 
@@ -148,6 +145,20 @@ class Engine:
             await self.metastore.wait(volume.vol, batch)
         if volume.dead:
             raise NoReply("the volume's incarnation ended")
+
+
+def _drop(cache: Cache, kind: RowType, key: tuple[int | bytes, ...], batch: int) -> None:
+    """Leave in memory that a row is gone."""
+    if kind is Inode:
+        cache.drop_inode(int(key[0]), batch)
+    elif kind is Edge:
+        cache.put_edge(int(key[0]), bytes(key[1]), None, batch)
+    elif kind is Version:
+        cache.drop_version(int(key[0]), bytes(key[1]), int(key[2]), batch)
+    elif kind is ObjectMeta and (meta_of := cache.inodes.get(int(key[0]))) is not None:
+        meta_of.meta, meta_of.meta_known = None, True
+    else:
+        assert kind in (Extent, ObjectMeta)  # the body map changes by the plan's effects
 
 
 def _seen(view: View, file: FileId) -> Attr | None:

@@ -5,17 +5,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from foundation.aio import spawn
-from namespace.view import MAX_SIZE, NeedEdges, NeedExtents, NeedInode, NeedMeta, NeedNumbers, NeedPath
+from namespace.view import (
+    MAX_SIZE,
+    NeedEdges,
+    NeedExtents,
+    NeedInode,
+    NeedMeta,
+    NeedName,
+    NeedNullVersion,
+    NeedNumbers,
+    NeedPath,
+    NeedVersions,
+)
 from namespace.volume import BLOCK, LOW_WATER
 
 if TYPE_CHECKING:
     from metastore.api import MetaStore
     from metastore.records import Named
+    from namespace.cache import InodeEntry
     from namespace.view import Need
     from namespace.volume import VolumeState
 
 #: Extents fetched by one query: a 1 GiB file of whole blobs has 256.
 EXTENT_PAGE = 1024
+#: Versions of one name fetched by one query: a change needs the newest one or two.
+VERSION_PAGE = 4
 
 
 class Loader:
@@ -50,6 +64,21 @@ class Loader:
                 meta = await self._metastore.load_meta(volume.vol, entry.ino)
                 if not entry.meta_known:
                     entry.meta, entry.meta_known = meta, True
+            case NeedVersions(parent, skey, start):
+                page = await self._metastore.load_versions(volume.vol, parent, skey, start, VERSION_PAGE)
+                volume.cache.learn_versions(parent, skey, page, start, whole=len(page) < VERSION_PAGE)
+            case NeedNullVersion(parent, skey):
+                row = await self._metastore.load_null_version(volume.vol, parent, skey)
+                volume.cache.learn_null_version(parent, skey, row)
+            case NeedName(entry):
+                await self._name(volume, entry)
+
+    async def _name(self, volume: VolumeState, entry: InodeEntry) -> None:
+        """Ask which name the inode has once all that may have changed it is durable; the plan looks at it again."""
+        await self._metastore.wait(volume.vol, volume.last_batch)
+        for edge in await self._metastore.load_names(volume.vol, entry.ino, 1):
+            entry.name = (edge.parent, edge.skey)
+            volume.cache.learn_edge(edge.parent, edge.skey, edge)
 
     async def _inode(self, volume: VolumeState, ino: int) -> None:
         for image in await self._metastore.load_inodes(volume.vol, [ino]):

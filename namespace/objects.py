@@ -7,23 +7,28 @@ from bisect import bisect_right
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from metastore.records import ROOT_INO, Edge, InodeFlag
+from msgspec.structs import replace
+
+from metastore.records import NULL_VERSION, ROOT_INO, InodeFlag
 from namespace.api import ObjectInfo
 from namespace.attributes import EMPTY_ETAG, etag_of
 from namespace.authority import READ, authorize, authorize_entry
 from namespace.conditions import check_read
 from namespace.edit import Edit, Planned
+from namespace.ghosts import vacate
 from namespace.hall import Verbs
+from namespace.lineage import current_id
 from namespace.paths import KeyPath, is_object
 from namespace.reading import committed_pieces, fetch
+from namespace.trails import deletion, marker_of
 from namespace.tree import unlink
 from namespace.view import View, is_directory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from metastore.records import Extent, Inode, ObjectMeta
-    from namespace.api import Buffer, Caller, Conditions, OpenObject
+    from metastore.records import Extent, Inode, ObjectMeta, Version
+    from namespace.api import Buffer, Caller, Conditions, DeleteResult, OpenObject
     from namespace.volume import VolumeState
     from storage_engine.api import BodyStore
 
@@ -82,21 +87,22 @@ class ObjectVerbs(Verbs):
             raise
         return ObjectReader(info, extents, volume, self._bodies, token)
 
-    async def delete_object(self, caller: Caller, bucket: str, key: bytes) -> None:
+    async def delete_object(self, caller: Caller, bucket: str, key: bytes) -> DeleteResult:
         """Remove the object, and the implied directories that it alone kept; no error if there is none."""
         volume = await self._volumes.named(bucket)
 
-        def plan(view: View) -> Planned[None]:
+        def plan(view: View) -> Planned[DeleteResult]:
             path = KeyPath(view, caller, key)
             target = path.target
             if target is None or not is_object(target):
-                return Planned(lambda: None)
+                standing = deletion(marker_of(view, caller, path))
+                return Planned(lambda: standing)
             authorize_entry(caller, path.parent(len(path.components) - 1), target)
             edit = Edit(view, self._clock.now_ns())
-            _delete(edit, path, target)
-            return edit.planned(lambda: None)
+            result = deletion(remove(edit, path, target))
+            return edit.planned(lambda: result)
 
-        await self._engine.run(volume, plan)
+        return await self._engine.run(volume, plan)
 
 
 def _plan_head(view: View, caller: Caller, key: bytes, conditions: Conditions) -> Planned[ObjectInfo]:
@@ -106,9 +112,12 @@ def _plan_head(view: View, caller: Caller, key: bytes, conditions: Conditions) -
 
 def _look(view: View, caller: Caller, key: bytes, conditions: Conditions) -> tuple[ObjectInfo, Inode]:
     """Find an object that *caller* may read and whose *conditions* hold."""
-    entry, image = KeyPath(view, caller, key).existing(view)
+    path = KeyPath(view, caller, key)
+    entry, image = path.existing(view)
     authorize(caller, image, READ)
     info = object_info(key, image, None if is_directory(image) else view.meta(entry))
+    if view.volume.versioning:
+        info = replace(info, version_id=_version_id(view, path, image))
     check_read(conditions, info.etag, info.last_modified)
     return info, image
 
@@ -134,14 +143,27 @@ def object_info(key: bytes, image: Inode, meta: ObjectMeta | None) -> ObjectInfo
     )
 
 
-def _delete(edit: Edit, path: KeyPath, target: Inode) -> None:
-    """Plan the removal of the last component, then of implied directories that are left empty."""
+def _version_id(view: View, path: KeyPath, image: Inode) -> bytes:
+    """Return the version id of the object that *path* found: a directory has no versions."""
+    if is_directory(image):
+        return NULL_VERSION
+    return current_id(view, path.parent(len(path.components) - 1).ino, path.components[-1])
+
+
+def remove(edit: Edit, path: KeyPath, target: Inode) -> Version | None:
+    """Plan the removal of the last component, then of implied directories; return the delete marker that is left."""
     index = len(path.components) - 1
     entry = edit.view.entry(target.ino)
     if is_directory(target) and target.entries:
         edit.touch(entry, flags=target.flags & ~InodeFlag.EXPLICIT)  # the key goes, the directory has others
-        return
-    _remove(edit, path, index)
+        return None
+    marker = _remove(edit, path, index)
+    climb(edit, path, index)
+    return marker
+
+
+def climb(edit: Edit, path: KeyPath, index: int) -> None:
+    """Plan the removal of implied directories above component *index* that are left empty."""
     while index:
         index -= 1
         directory = edit.image(edit.view.entry(path.found[index].ino))
@@ -150,17 +172,15 @@ def _delete(edit: Edit, path: KeyPath, target: Inode) -> None:
         _remove(edit, path, index)
 
 
-def _remove(edit: Edit, path: KeyPath, index: int) -> None:
-    """Plan the removal of component *index* from its directory."""
-    view = edit.view
-    parent = view.entry(path.parent(index).ino)
-    edge = view.edge(parent.ino, path.components[index])
-    assert isinstance(edge, Edge)  # the path was found by it
-    entry = view.entry(edge.ino)
+def _remove(edit: Edit, path: KeyPath, index: int) -> Version | None:
+    """Plan the removal of component *index* from its directory; return the delete marker that is left of it."""
+    edge = path.edge(edit.view, index)
+    entry = edit.view.entry(edge.ino)
     directory = is_directory(edit.image(entry))
+    marker = None
     if directory:
-        edit.unplace(edge)
-        edit.drop_inode(edit.image(entry))
+        vacate(edit, edge, edit.image(entry))
     else:
-        unlink(edit, entry, edge)
-    edit.touch_directory(parent, entries=-1, links=-int(directory))
+        marker = unlink(edit, entry, edge, nfs=False)
+    edit.touch_directory(edit.view.entry(edge.parent), entries=-1, links=-int(directory))
+    return marker

@@ -11,7 +11,7 @@ from namespace.names import directory_skey, is_directory_skey, key_components
 from namespace.view import is_directory
 
 if TYPE_CHECKING:
-    from metastore.records import Inode
+    from metastore.records import Edge, Inode
     from namespace.api import Caller
     from namespace.cache import InodeEntry
     from namespace.view import View
@@ -44,6 +44,12 @@ class KeyPath:
     def parent(self, index: int) -> Inode:
         """Return the directory in which component *index* stands, or would stand."""
         return self.found[index - 1] if index else self.root
+
+    def edge(self, view: View, index: int) -> Edge:
+        """Return the entry of component *index*, which exists."""
+        edge = view.edge(self.parent(index).ino, self.components[index])
+        assert edge is not None  # the path was found by it
+        return edge
 
     def check_room(self, view: View) -> None:
         """Raise KeyConflict if the first missing component stands beside its other form (`a` beside `a/`)."""

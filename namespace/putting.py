@@ -9,16 +9,19 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from foundation.aio import Promise, spawn
 from foundation.crash import crash_point
 from foundation.errors import FsError, KeyConflict, NoSpace, NotSupported
-from metastore.records import Blob, Edge, Extent, FileType, Inode, InodeFlag, ObjectMeta
+from metastore.records import Blob, Extent, FileType, Inode, InodeFlag, ObjectMeta
 from namespace.attributes import etag_of
 from namespace.authority import WRITE, authorize, authorize_entry
 from namespace.conditions import check_write
 from namespace.edit import Edit, Planned, inline_fields
+from namespace.ghosts import make_directory
 from namespace.hall import Verbs
+from namespace.lineage import bury, entitle, made_id, supersede
 from namespace.objects import object_info
 from namespace.paths import KeyPath
 from storage_engine.api import MAX_BLOB_BYTES, BlobId, Origin
@@ -214,7 +217,7 @@ def _put_directory(edit: Edit, caller: Caller, path: KeyPath, key: bytes, body: 
         edit.touch(entry, flags=path.target.flags | InodeFlag.EXPLICIT)
         ino = path.target.ino
     else:
-        ino = _make_directories(edit, caller, path, len(path.components), explicit=True).ino
+        ino = make_directories(edit, caller, path, len(path.components), explicit=True).ino
     return edit.planned(lambda: _info(edit, key, ino))
 
 
@@ -236,7 +239,7 @@ def _put_file(edit: Edit, caller: Caller, path: KeyPath, request: PutRequest, bo
     }
     target = path.target
     if target is not None and target.nlink == 1:
-        ino = _overwrite(edit, edit.view.entry(target.ino), fields)
+        ino = _overwrite(edit, path, edit.view.entry(target.ino), fields)
     else:
         ino = _make_file(edit, caller, path, fields)
     has_meta = bool(request.headers or request.user or body.checksums)
@@ -244,13 +247,16 @@ def _put_file(edit: Edit, caller: Caller, path: KeyPath, request: PutRequest, bo
         edit.put(ObjectMeta(edit.view.volume.vol, ino, request.headers, request.user, body.checksums))
     elif target is not None and target.nlink == 1:
         edit.drop_meta(ino)
-    return edit.planned(lambda: _info(edit, request.key, ino))
+    version_id = made_id(edit)
+    return edit.planned(lambda: replace(_info(edit, request.key, ino), version_id=version_id))
 
 
-def _overwrite(edit: Edit, entry: InodeEntry, fields: dict[str, Any]) -> int:
+def _overwrite(edit: Edit, path: KeyPath, entry: InodeEntry, fields: dict[str, Any]) -> int:
     """Replace the content of a file: its handle, owner and mode stay, UNSTABLE data of its writers goes."""
     image = edit.image(entry)
-    edit.detach_content(image)
+    edge = path.edge(edit.view, len(path.components) - 1)
+    if not (edit.view.volume.versioning and supersede(edit, entry, edge, whole=True)):
+        edit.detach_content(image)
     seq = image.write_seq + 1
     now = edit.now_ns
     edit.touch(entry, mtime=now, content_time=now, write_seq=seq, etag_seq=seq, **fields)
@@ -271,26 +277,31 @@ def _make_file(edit: Edit, caller: Caller, path: KeyPath, fields: dict[str, Any]
     """Make a new file under the key; one that has further names keeps its content under those."""
     last = len(path.components) - 1
     skey = path.components[last]
-    parent = _make_directories(edit, caller, path, last)
+    parent = make_directories(edit, caller, path, last)
     target = path.target
     mode, uid, gid = FILE_MODE, caller.uid, caller.gid
     if target is not None:
         mode, uid, gid = target.mode, target.uid, target.gid
     made = edit.new_inode(FileType.REGULAR, mode, uid, gid, write_seq=1, etag_seq=1, **fields)
+    versioning = edit.view.volume.versioning
     if target is None:
         edit.place(parent.ino, skey, made.ino)
         edit.count_entry(parent.ino)
-        return made.ino
-    edge = edit.view.edge(parent.ino, skey)
-    assert isinstance(edge, Edge)  # the path was found by it
-    entry = edit.view.entry(target.ino)
-    edit.touch(entry, nlink=target.nlink - 1)
-    edit.place(parent.ino, skey, made.ino, edge.cookie)
-    edit.touch_directory(edit.view.entry(parent.ino))
+    else:
+        edge = path.edge(edit.view, last)
+        entry = edit.view.entry(target.ino)
+        if versioning:
+            bury(edit, entry, edge, nfs=False, marker=False)
+        else:
+            edit.touch(entry, nlink=target.nlink - 1)
+        edit.place(parent.ino, skey, made.ino, edge.cookie)
+        edit.touch_directory(edit.view.entry(parent.ino))
+    if versioning:
+        entitle(edit, parent.ino, skey, made.ino)
     return made.ino
 
 
-def _make_directories(edit: Edit, caller: Caller, path: KeyPath, upto: int, *, explicit: bool = False) -> Inode:
+def make_directories(edit: Edit, caller: Caller, path: KeyPath, upto: int, *, explicit: bool = False) -> Inode:
     """Make the missing directories among the first *upto* components, implied; return the last one.
 
     *explicit*: the last of them is what the caller asked for, so it stays when it is empty.
@@ -298,9 +309,8 @@ def _make_directories(edit: Edit, caller: Caller, path: KeyPath, upto: int, *, e
     directory = path.parent(min(len(path.found), upto))
     for index in range(len(path.found), upto):
         flags = int(InodeFlag.EXPLICIT) if explicit and index == upto - 1 else 0
-        made = edit.new_inode(
-            FileType.DIRECTORY, DIRECTORY_MODE, caller.uid, caller.gid, parent=directory.ino, flags=flags
-        )
+        owner = (DIRECTORY_MODE, caller.uid, caller.gid)
+        made = make_directory(edit, directory.ino, path.components[index], owner, flags=flags)
         edit.place(directory.ino, path.components[index], made.ino)
         edit.count_entry(directory.ino, links=1)
         directory = made

@@ -10,7 +10,9 @@ from namespace.api import Renamed
 from namespace.attributes import Before
 from namespace.authority import WRITE, authorize, authorize_entry
 from namespace.edit import Edit, Planned
+from namespace.ghosts import make_way, vacate
 from namespace.hall import Verbs
+from namespace.lineage import bury, entitle
 from namespace.names import check_new_name, directory_skey, file_skey
 from namespace.silly import is_silly_name
 from namespace.tree import find, find_existing, open_directory, unlink
@@ -76,13 +78,12 @@ def _replace(edit: Edit, caller: Caller, image: Inode, to_entry: InodeEntry, vic
             raise IsDirectory("a directory is in the way")
         if gone.entries:
             raise NotEmpty("a directory with entries is in the way")
-        edit.unplace(victim)
-        edit.drop_inode(gone)
+        vacate(edit, victim, gone, aside=True)
         edit.touch_directory(to_entry, entries=-1, links=-1)
         return
     if is_directory(image):
         raise NotDirectory("a file is in the way of a directory")
-    unlink(edit, entry, victim)
+    unlink(edit, entry, victim, nfs=True, marker=False)
     edit.touch_directory(to_entry, entries=-1)
 
 
@@ -96,7 +97,14 @@ def _move(
     within = from_entry.ino == to_entry.ino
     listed = directory or (image.type == FileType.REGULAR and not is_silly_name(new_name))
     edit.unplace(edge)
+    if directory:
+        make_way(edit, to_entry.ino, skey)
+    versioned = bool(edit.view.volume.versioning) and image.type == FileType.REGULAR
+    if versioned and edge.listed:
+        bury(edit, entry, edge, nfs=True, stays=True)
     edit.place(to_entry.ino, skey, image.ino, edge.cookie if within else None, listed=listed)
+    if versioned and listed:
+        entitle(edit, to_entry.ino, skey, image.ino)
     links = int(directory and not within)
     edit.touch_directory(from_entry, entries=-1, links=-links, explicit=True)
     edit.touch_directory(to_entry, entries=1, links=links, explicit=True)

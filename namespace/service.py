@@ -17,6 +17,7 @@ from namespace.reading import ReadVerb
 from namespace.rename import RenameVerb
 from namespace.setattr import SetAttrVerb
 from namespace.tree import TreeVerbs
+from namespace.versioning import VersionVerbs
 from namespace.volumes import Volumes
 from namespace.writeback import WriteBack
 from namespace.writing import WriteVerbs
@@ -41,6 +42,7 @@ class GatefoldNamespace(
     ObjectVerbs,
     PutVerb,
     ListVerb,
+    VersionVerbs,
 ):
     """One tree per volume, two sets of verbs (`namespace.api.Namespace`)."""
 

@@ -12,6 +12,7 @@ from namespace.authority import WRITE, authorize, authorize_io, authorize_owner
 from namespace.edit import Edit, Planned, inline_fields
 from namespace.extents import Draft
 from namespace.hall import Verbs
+from namespace.lineage import amend
 from namespace.view import MAX_SIZE, View, is_directory
 
 if TYPE_CHECKING:
@@ -142,8 +143,10 @@ def truncate(edit: Edit, entry: InodeEntry, size: int) -> None:
     if size == shown and entry.overlay is None:
         edit.touch(entry, mtime=edit.now_ns)
         return
+    kept = edit.view.volume.versioning and amend(edit, entry, whole=size == 0)
     if size == 0:
-        edit.detach_content(image)
+        if not kept:
+            edit.detach_content(image)
         edit.set(entry, content=edit.view.number("content"), used=0, extents=0, **inline_fields(None))
     elif size < image.size:
         draft = Draft(edit.view.extents(entry, size, MAX_SIZE))

@@ -20,14 +20,16 @@ from namespace.api import CreateMode, Linked, Made, SetAttr
 from namespace.attributes import Before, attr_of
 from namespace.authority import SEARCH, WRITE, authorize, authorize_entry, authorize_io
 from namespace.edit import Edit, Planned
+from namespace.ghosts import make_directory, vacate
 from namespace.hall import Verbs
+from namespace.lineage import bury, entitle
 from namespace.names import check_name, check_new_name, directory_skey, file_skey
 from namespace.setattr import initial_fields, truncate
 from namespace.silly import is_silly_name
 from namespace.view import View, is_directory
 
 if TYPE_CHECKING:
-    from metastore.records import Edge
+    from metastore.records import Edge, Version
     from namespace.api import Caller, FileId, Wcc
     from namespace.cache import InodeEntry
 
@@ -132,12 +134,15 @@ class TreeVerbs(Verbs):
         authorize_entry(caller, directory)
         before = Before(parent)
         mode, uid, gid, times = initial_fields(caller, directory, kind, attrs, edit.now_ns)
-        if kind == FileType.DIRECTORY:
-            times["parent"] = directory.ino
-        made = edit.new_inode(kind, mode, uid, gid, **{**times, **fields})
         skey = directory_skey(name) if kind == FileType.DIRECTORY else file_skey(name)
+        if kind == FileType.DIRECTORY:
+            made = make_directory(edit, directory.ino, skey, (mode, uid, gid), **{**times, **fields})
+        else:
+            made = edit.new_inode(kind, mode, uid, gid, **{**times, **fields})
         listed = kind in (FileType.REGULAR, FileType.DIRECTORY) and not is_silly_name(name)
         edit.place(directory.ino, skey, made.ino, listed=listed)
+        if edit.view.volume.versioning and listed and kind == FileType.REGULAR:
+            entitle(edit, directory.ino, skey, made.ino)
         edit.touch_directory(parent, entries=1, links=int(kind == FileType.DIRECTORY), explicit=True)
         cache = edit.view.volume.cache
         return edit.planned(lambda: Made(attr_of(cache.inodes[made.ino]), before.wcc()))
@@ -161,6 +166,8 @@ class TreeVerbs(Verbs):
             before = Before(parent)
             edit.touch(entry, nlink=image.nlink + 1)
             edit.place(parent_image.ino, file_skey(name), image.ino, listed=image.type == FileType.REGULAR)
+            if view.volume.versioning and image.type == FileType.REGULAR:
+                entitle(edit, parent_image.ino, file_skey(name), image.ino)
             edit.touch_directory(parent, entries=1, explicit=True)
             return edit.planned(lambda: Linked(attr_of(entry), before.wcc()))
 
@@ -179,7 +186,7 @@ class TreeVerbs(Verbs):
             authorize_entry(caller, image, victim)
             edit = Edit(view, self._clock.now_ns())
             before = Before(parent)
-            unlink(edit, entry, edge)
+            unlink(edit, entry, edge, nfs=True)
             edit.touch_directory(parent, entries=-1, explicit=True)
             return edit.planned(before.wcc)
 
@@ -202,8 +209,7 @@ class TreeVerbs(Verbs):
                 raise NotEmpty("the directory has entries")
             edit = Edit(view, self._clock.now_ns())
             before = Before(parent)
-            edit.unplace(edge)
-            edit.drop_inode(victim)
+            vacate(edit, edge, victim)
             edit.touch_directory(parent, entries=-1, links=-1, explicit=True)
             return edit.planned(before.wcc)
 
@@ -234,11 +240,17 @@ def find_existing(view: View, caller: Caller, directory: Inode, name: bytes) -> 
     return edge
 
 
-def unlink(edit: Edit, entry: InodeEntry, edge: Edge) -> None:
-    """Take one name of a file away, and the file with its last name."""
+def unlink(edit: Edit, entry: InodeEntry, edge: Edge, *, nfs: bool, marker: bool = True) -> Version | None:
+    """Take one name of a file away, and the file with its last name, unless history keeps it.
+
+    Return the delete marker that is left on the name's history (see `lineage.bury`).
+    """
     image = edit.image(entry)
     edit.unplace(edge)
+    if edit.view.volume.versioning and edge.listed and image.type == FileType.REGULAR:
+        return bury(edit, entry, edge, nfs=nfs, marker=marker)
     if image.nlink > 1:
         edit.touch(entry, nlink=image.nlink - 1)
     else:
         edit.drop_inode(image)
+    return None

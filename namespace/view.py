@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import Struct
 
 from foundation.errors import StaleHandle
-from metastore.records import Extent, FileType, Inode
+from metastore.records import NEWEST, Extent, FileType, Inode
 from namespace.extents import ExtentMap
 from namespace.names import directory_skey, file_skey
 
 if TYPE_CHECKING:
-    from metastore.records import Edge, ObjectMeta
+    from metastore.records import Edge, ObjectMeta, Version
     from namespace.api import FileId
     from namespace.cache import InodeEntry
+    from namespace.history import History
     from namespace.volume import VolumeState
 
 #: An upper bound for offsets: every byte of a file lies below it.
@@ -60,13 +61,36 @@ class NeedMeta(Struct, frozen=True):
     entry: InodeEntry
 
 
+class NeedVersions(Struct, frozen=True):
+    """Versions of a name, from a seq on, are not in memory."""
+
+    parent: int
+    skey: bytes
+    start: int
+
+
+class NeedNullVersion(Struct, frozen=True):
+    """Whether a name has a `null` version is not in memory."""
+
+    parent: int
+    skey: bytes
+
+
+class NeedName(Struct, frozen=True):
+    """It is not known which name an inode has."""
+
+    entry: InodeEntry
+
+
 class NeedNumbers(Struct, frozen=True):
     """A number pool is dry."""
 
     kind: str
 
 
-Need: TypeAlias = NeedInode | NeedEdges | NeedPath | NeedExtents | NeedMeta | NeedNumbers
+Need: TypeAlias = (
+    NeedInode | NeedEdges | NeedPath | NeedExtents | NeedMeta | NeedVersions | NeedNullVersion | NeedName | NeedNumbers
+)
 
 
 class Missing(Exception):
@@ -111,7 +135,8 @@ class View:
         """Return the inode that a handle names; raise StaleHandle if it is gone or never was."""
         entry = self.entry(file.ino)
         image = entry.image
-        if image is None or image.gen != file.gen:
+        # What has no link left is kept for its history alone: no handle reaches it.
+        if image is None or image.gen != file.gen or not image.nlink:
             raise StaleHandle("the handle names nothing")
         return entry, image
 
@@ -123,6 +148,13 @@ class View:
         if not found:
             raise Missing(NeedEdges(directory, (skey,)))
         return edge
+
+    def ghost(self, directory: int, skey: bytes) -> Edge | None:
+        """Return the ghost that stands in *directory* under *skey*; None if there is none."""
+        found, edge = self._known_row(directory, skey)
+        if not found:
+            raise Missing(NeedEdges(directory, (skey,)))
+        return edge if edge is not None and edge.ghost else None
 
     def named(self, directory: int, name: bytes) -> Edge | None:
         """Return what an NFS *name* means in *directory*: a directory before anything else (DESIGN 3.2)."""
@@ -136,6 +168,11 @@ class View:
         return edge
 
     def _known_edge(self, directory: int, skey: bytes) -> tuple[bool, Edge | None]:
+        """Tell whether it is known what *skey* means, and what: a ghost is no name."""
+        found, edge = self._known_row(directory, skey)
+        return found, None if edge is not None and edge.ghost else edge
+
+    def _known_row(self, directory: int, skey: bytes) -> tuple[bool, Edge | None]:
         names = self.volume.cache.directories.get(directory)
         if names is None:
             return False, None
@@ -169,6 +206,38 @@ class View:
             _, directory = self.live(directory.parent)
             chain.append(directory.ino)
         return chain
+
+    # ------------------------------------------------------------------ history
+
+    def newest(self, directory: int, skey: bytes, start: int = NEWEST) -> Version | None:
+        """Return the newest version of a name, of those with a seq >= *start*."""
+        found, row = self._history(directory, skey).first(start)
+        if not found:
+            raise Missing(NeedVersions(directory, skey, start))
+        return row
+
+    def null_version(self, directory: int, skey: bytes) -> Version | None:
+        """Return the `null` version of a name."""
+        found, row = self._history(directory, skey).null()
+        if not found:
+            raise Missing(NeedNullVersion(directory, skey))
+        return row
+
+    def _history(self, directory: int, skey: bytes) -> History:
+        entry = self.entry(directory)
+        history = self.volume.cache.history(directory, skey)
+        if entry.image is None or not entry.image.history:
+            history.know_none()  # a directory counts them
+        history.stamp = self.stamp
+        self.batch = max(self.batch, history.batch)
+        return history
+
+    def name_of(self, entry: InodeEntry) -> Edge:
+        """Return the name of a file that has one."""
+        edge = self.edge(*entry.name) if entry.name is not None else None
+        if edge is None or edge.ino != entry.ino:
+            raise Missing(NeedName(entry))
+        return edge
 
     # ------------------------------------------------------------------ bodies and metadata
 

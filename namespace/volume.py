@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: How many numbers are reserved ahead in one commit, and when the next block is fetched.
 BLOCK = 1 << 16
+#: The volume's setting that says whether it keeps versions, and what it may be.
+VERSIONING, ENABLED, SUSPENDED = "versioning", "enabled", "suspended"
 LOW_WATER = BLOCK // 4
 
 
@@ -58,7 +60,7 @@ class VolumeState:
 
     def __init__(self, row: Volume, cache_bytes: int, durable: Callable[[], int]) -> None:
         """Serve *row* with an empty cache."""
-        self.row = row
+        self.change(row)
         self.vol = row.vol
         self.epoch = row.epoch
         self.cache = Cache(cache_bytes, durable)
@@ -68,6 +70,11 @@ class VolumeState:
         self.dead = False  # the incarnation is over: whoever waited gives no answer
         self.readers: dict[int, int] = {}  # open reads -> ns they began: younger doomed blobs stay
         self._next_reader = 0
+
+    def change(self, row: Volume) -> None:
+        """Serve the volume with the settings of *row* from now on."""
+        self.row = row
+        self.versioning = row.settings.get(VERSIONING, "")  # ENABLED, SUSPENDED, or empty: it never kept versions
 
     def new_verifier(self) -> None:
         """Change the write verifier: UNSTABLE bytes were dropped (RFC 1813, section 3.3.21)."""

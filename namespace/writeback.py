@@ -19,6 +19,7 @@ from metastore.records import Blob, Extent
 from namespace.attributes import next_ctime
 from namespace.edit import Edit, Planned
 from namespace.extents import Draft
+from namespace.lineage import amend
 from namespace.overlay import Meter, Overlay, Run, Seal
 from namespace.view import MAX_SIZE, View
 from storage_engine.api import MAX_BLOB_BYTES, BlobId, Origin
@@ -163,6 +164,8 @@ class WriteBack:
         for extent in _extents(image, runs):
             draft.replace(extent.offset, extent.offset + extent.length, [extent])
         edit = Edit(view, self._clock.now_ns())
+        if view.volume.versioning:
+            amend(edit, entry, whole=False)
         seals = {run.seal for run in runs if run.seal is not None}
         edit.redraw(entry, draft, [_blob_row(image.vol, seal) for seal in seals if not seal.recorded])
         edit.set(

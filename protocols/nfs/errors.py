@@ -54,6 +54,8 @@ STATUS: dict[type[FsError], s] = {
     errors.PreconditionFailed: s.NFS3ERR_NOT_SYNC,
     errors.NotModified: s.NFS3ERR_NOT_SYNC,
     errors.BadDigest: s.NFS3ERR_IO,
+    errors.VersionNotFound: s.NFS3ERR_NOENT,
+    errors.IsDeleteMarker: s.NFS3ERR_NOENT,
     errors.RangeNotSatisfiable: s.NFS3ERR_INVAL,
     errors.NotSupported: s.NFS3ERR_NOTSUPP,
     errors.Unavailable: s.NFS3ERR_JUKEBOX,

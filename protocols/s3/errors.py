@@ -40,6 +40,8 @@ FS_ERRORS: dict[type[FsError], tuple[str, int, str]] = {
     errors.PreconditionFailed: ("PreconditionFailed", 412, "At least one of the preconditions did not hold."),
     errors.NotModified: ("NotModified", 304, "Not Modified"),
     errors.BadDigest: ("BadDigest", 400, "The checksum that you specified did not match what the server received."),
+    errors.VersionNotFound: ("NoSuchVersion", 404, "The specified version does not exist."),
+    errors.IsDeleteMarker: ("MethodNotAllowed", 405, "The specified method is not allowed against this resource."),
     errors.RangeNotSatisfiable: ("InvalidRange", 416, "The requested range is not satisfiable."),
     errors.NotSupported: ("NotImplemented", 501, "The operation is not offered for this object."),
     errors.Unavailable: ("ServiceUnavailable", 503, "Service is unable to handle the request. Try again."),

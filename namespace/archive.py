@@ -1,0 +1,118 @@
+"""Inodes without a name: what keeps a version that is not current (ADR 0064).
+
+A file's bytes move into its history by pointer, whatever their size. Only where the file itself lives on with the same
+bytes (it has further names, moves, or is changed in place) are they shared: each extent gets one more reference.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from metastore.records import FileType, Inode
+from namespace.attributes import etag_of
+from namespace.edit import inline_fields
+from namespace.view import MAX_SIZE, inline_extent, new_generation
+
+if TYPE_CHECKING:
+    from namespace.cache import InodeEntry
+    from namespace.edit import Edit
+
+#: A content of more extents is not shared: a Change does not grow with a file.
+SHARED_EXTENTS_MAX = 2000
+
+
+def shelve(edit: Edit, entry: InodeEntry) -> int:
+    """Make the inode itself, which loses its last name, one that keeps a version; return its number."""
+    image = edit.image(entry)
+    _strip_meta(edit, entry, image)
+    edit.touch(entry, nlink=0, **_closed(image))
+    edit.then(lambda: _forget_overlay(entry))
+    return image.ino
+
+
+def part_with(edit: Edit, entry: InodeEntry) -> int:
+    """Move the content of *entry* to a new inode that keeps it; the caller gives the file another at once."""
+    image = edit.image(entry)
+    return _archived(edit, entry, image, content=image.content, extents=image.extents).ino
+
+
+def share(edit: Edit, entry: InodeEntry) -> int:
+    """Give the content of *entry*, which keeps it, to a new inode too; return that, 0 if there are too many extents."""
+    image = edit.image(entry)
+    if image.extents > SHARED_EXTENTS_MAX:
+        return 0
+    extents = edit.view.extents(entry, 0, MAX_SIZE).extents if image.extents else inline_extent(image)
+    content = edit.view.number("content")
+    for extent in extents:
+        edit.reference(extent.blob, 1)
+        if image.extents:
+            edit.put(replace(extent, content=content))
+    return _archived(edit, entry, image, content=content, extents=image.extents).ino
+
+
+def _archived(edit: Edit, entry: InodeEntry, image: Inode, *, content: int, extents: int) -> Inode:
+    """Return a new inode like *image*, with no name and a content of its own, and the S3 metadata of *entry*."""
+    inline = inline_extent(image)
+    made = edit.new_inode(
+        FileType.REGULAR,
+        image.mode,
+        image.uid,
+        image.gid,
+        nlink=0,
+        size=image.size,
+        used=image.used,
+        atime=image.atime,
+        mtime=image.mtime,
+        content_time=image.content_time,
+        content=content,
+        extents=extents,
+        write_seq=image.write_seq,
+        **inline_fields(inline[0] if inline else None),
+        **_closed(image),
+    )
+    meta = edit.view.meta(entry)
+    if meta is not None:
+        edit.put(replace(meta, ino=made.ino, checksums=meta.checksums if _is_own(image) else {}))
+    return made
+
+
+def close(edit: Edit, entry: InodeEntry) -> None:
+    """Make what the file holds a version of its own that NFS does not change in place any more."""
+    image = edit.image(entry)
+    _strip_meta(edit, entry, image)
+    edit.set(entry, **_closed(image))
+
+
+def _is_own(image: Inode) -> bool:
+    """Tell whether the ETag and checksums that are kept are those of the content."""
+    return image.etag is not None and image.etag_seq == image.write_seq
+
+
+def _closed(image: Inode) -> dict[str, object]:
+    """Return the fields by which the ETag shown now stays, whatever the inode's number is."""
+    return {"etag": etag_of(image), "etag_seq": image.write_seq}
+
+
+def _strip_meta(edit: Edit, entry: InodeEntry, image: Inode) -> None:
+    """Let checksums go that are not the content's: they would be shown again once the ETag is."""
+    if _is_own(image):
+        return
+    meta = edit.view.meta(entry)
+    if meta is not None and meta.checksums:
+        edit.put(replace(meta, checksums={}))
+
+
+def _forget_overlay(entry: InodeEntry) -> None:
+    """Let UNSTABLE data go with the file's last name: its handle is stale now."""
+    overlay = entry.overlay
+    if overlay is not None:
+        entry.overlay = entry.attr = None
+        overlay.discard()
+
+
+def restore(edit: Edit, ino: int) -> Inode:
+    """Return an inode that kept a version for `place` to name: to NFS it is a new file under an old number."""
+    ctime = max(edit.now_ns, edit.image_of(ino).ctime + 1)
+    return edit.replace(ino, nlink=1, gen=new_generation(), create_verf=None, ctime=ctime)

@@ -1,0 +1,93 @@
+"""What is in memory of one name's versions, in volumes that keep them.
+
+The rules are those of names (`cache`): a loaded version never replaces one, or a deletion mark, that is present; there
+is no further version only where that is known. Plans look through the functions below, which say what is missing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from metastore.records import NEWEST, NULL_VERSION
+from namespace.intervals import IntervalSet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from metastore.records import Inode, Version
+
+#: About what a name's history, and each version in it, costs in memory, in bytes.
+HISTORY_COST = 500
+VERSION_COST = 300
+#: A file whose content NFS changes is left alone for so long before what it holds is a version of its own.
+QUIET_NS = 60_000_000_000
+
+
+class History:
+    """The versions of one name, and the ranges of seq in which those in memory are all there are."""
+
+    __slots__ = ("batch", "cost", "known", "null_known", "parent", "rows", "skey", "stamp")
+
+    def __init__(self, parent: int, skey: bytes) -> None:
+        """Know nothing of the versions of *skey* in *parent*."""
+        self.parent = parent
+        self.skey = skey
+        self.batch = 0  # of the last change
+        self.stamp = 0
+        self.rows: dict[int, Version | None] = {}  # by seq; None is a deletion mark
+        self.known: IntervalSet[int] = IntervalSet()
+        self.null_known = False  # the `null` version is in `rows`, or there is none
+        self.cost = HISTORY_COST + len(skey)
+
+    def put(self, seq: int, row: Version | None, batch: int) -> int:
+        """Make *row* the version *seq* as of *batch*; return by how many bytes memory grew."""
+        self.batch = batch
+        return self._set(seq, row)
+
+    def learn(self, page: Sequence[Version], start: int, *, whole: bool) -> int:
+        """Enter what a load found from *start* on, in order; *whole*: that is all. Return the bytes it takes."""
+        grown = sum(self._learn(row) for row in page)
+        self.known.add(start, None if whole else page[-1].seq + 1)
+        return grown
+
+    def learn_null(self, row: Version | None) -> int:
+        """Enter what a load found to be the `null` version; return the bytes it takes."""
+        self.null_known = True
+        return 0 if row is None else self._learn(row)
+
+    def know_none(self) -> None:
+        """Note that the versions in memory are all there are."""
+        self.known.add(NEWEST, None)
+
+    def first(self, start: int) -> tuple[bool, Version | None]:
+        """Tell whether it is known which version is the newest of those from *start* on, and which."""
+        row = min((row for seq, row in self.rows.items() if row and seq >= start), key=_seq, default=None)
+        return self.known.covers_range(start, row.seq if row else None) or (row is not None and row.seq == start), row
+
+    def null(self) -> tuple[bool, Version | None]:
+        """Tell whether it is known which version is the `null` version, and which."""
+        row = next((row for row in self.rows.values() if row and row.version_id == NULL_VERSION), None)
+        return row is not None or self.null_known or self.known.covers_range(NEWEST, None), row
+
+    def _learn(self, row: Version) -> int:
+        return 0 if row.seq in self.rows or self.known.covers(row.seq) else self._set(row.seq, row)
+
+    def _set(self, seq: int, row: Version | None) -> int:
+        grown = 0 if seq in self.rows else VERSION_COST
+        self.rows[seq] = row
+        self.cost += grown
+        return grown
+
+
+def _seq(row: Version) -> int:
+    return row.seq
+
+
+def is_open(image: Inode, now_ns: int) -> bool:
+    """Tell whether NFS is still writing *image*'s content: it is no version of its own before it was left alone.
+
+    What S3 wrote is one at once: its ETag is that of the content.
+    """
+    if image.etag is not None and image.etag_seq == image.write_seq:
+        return False
+    return not image.write_seq or now_ns - image.content_time < QUIET_NS
