@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from appliance.check import Report, check
+from appliance.check import Report, check, repair_and_check
 from appliance.components import rooms, running
 from appliance.compose import open_metastore, open_rooms
 from appliance.home import HomeBusy
@@ -24,6 +24,18 @@ async def run_check(reactor: Any, clock: Clock, home: Home) -> Report:
     config = home.config()
     async with _room_processes(reactor, clock, home, config), open_rooms(reactor, clock, home, config, "check") as both:
         return await check(both.metastore, both.bodies)
+
+
+async def run_repair(reactor: Any, clock: Clock, home: Home) -> Report:
+    """Run `gatefold check --repair`; raise HomeBusy while anything serves."""
+    config = home.config()
+    with home.lock("lock", "check --repair"):
+        groups = rooms(reactor, clock, home, config)
+        async with (
+            running(groups, lambda _name, _line: None),
+            open_rooms(reactor, clock, home, config, "repair") as both,
+        ):
+            return await repair_and_check(both.metastore, both.bodies, clock)
 
 
 async def list_accounts(reactor: Any, clock: Clock, home: Home) -> list[dict[str, Any]]:
