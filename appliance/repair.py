@@ -156,6 +156,7 @@ class _Repair:
         return {
             "inode.entries": self._set_counter("entries"),
             "inode.nlink": self._set_counter("nlink"),
+            "inode.history": self._set_counter("history"),
             "extent.used": self._set_counter("used"),
             "blob.refs": self._count_references,
             "part.upload": self._drop_part,

@@ -32,8 +32,8 @@ async def sound_volume(store, name="bucket"):
     """Make it; return its rows.
 
     The files `one` (one extent), `two` (two, also named below/again), `old` (a version of `one`, without a name); the
-    directory `below/` with the link `link` and the directory's own body; an upload with a part, a detached content,
-    a draft.
+    directory `below/` with the link `link` and the directory's own body; the ghost `dead/` with a delete marker; an
+    upload with a part, a detached content, a draft.
     """
     vol = await new_volume(store, name)
     ino = (await store.reserve(vol, "ino", 100)).first
@@ -41,13 +41,14 @@ async def sound_volume(store, name="bucket"):
     content = (await store.reserve(vol, "content", 100)).first
     blob = (await store.reserve_blobs(vol, 100)).first
     s = SimpleNamespace(vol=vol, ino=ino, cookie=cookie, content=content, blob=blob)
-    s.top = replace(root(), vol=vol, entries=3, nlink=3)
+    s.top = replace(root(), vol=vol, entries=3, nlink=3, history=3)
     s.one = file(vol, ino, size=10, used=10, content=content, x_length=10, x_blob=blob, x_blob_offset=5)
     s.two = file(vol, ino + 1, size=30, used=20, content=content + 1, extents=2, nlink=2)
     s.below = directory(vol, ino + 2, entries=3, flags=InodeFlag.EXPLICIT)
     s.link = file(vol, ino + 3, type=FileType.SYMLINK, target=b"two", size=3)
     s.old = file(vol, ino + 4, nlink=0, content=content + 2)
     s.body = file(vol, ino + 5, content=content + 6, write_seq=2, etag=b"e", etag_seq=2)
+    s.dead = directory(vol, ino + 6, nlink=0, history=1)
     s.extents = [
         Extent(vol, content + 1, 0, 10, blob, 20),
         Extent(vol, content + 1, 20, 10, blob + 1, 0),
@@ -61,16 +62,20 @@ async def sound_volume(store, name="bucket"):
         edge(vol, s.below.ino, b"again", s.two.ino, cookie=cookie + 3),
         edge(vol, s.below.ino, b"link", s.link.ino, cookie=cookie + 4, listed=False),
         edge(vol, s.below.ino, b"", s.body.ino, cookie=cookie + 5, alias=b"%body"),
+        edge(vol, 1, b"dead/", s.dead.ino, cookie=cookie + 6, ghost=True),
     ]
     s.blobs = [Blob(vol, blob, 30, 2, 1), Blob(vol, blob + 1, 10, 1, 1), Blob(vol, blob + 2, 7, 2, 1)]
     s.upload = Upload(vol, b"upload", b"dir/key", "me", 5, {}, {}, {}, {}, "")
     s.part = Part(vol, b"upload", 1, content + 3, 7, b"e", {}, 6)
-    s.version = Version(vol, 1, b"one", 1, b"v1", s.old.ino, 7)
+    s.version = Version(vol, 1, b"one", -1, b"v1", s.old.ino, 7)
+    s.newest = Version(vol, 1, b"one", -2, b"v2", s.one.ino, 8)
+    s.marker = Version(vol, s.dead.ino, b"x", -1, b"v3", 0, 9)
+    versions = (s.version, s.newest, s.marker)
     s.gone = Reclaim(vol, content + 4, 8)
     s.draft = Reclaim(vol, content + 5, 9, epoch=1)
     s.meta = ObjectMeta(vol, s.one.ino, {}, {"k": "v"})
-    inodes = (s.top, s.one, s.two, s.below, s.link, s.old, s.body)
-    rows = (*inodes, *s.extents, *s.edges, *s.blobs, s.upload, s.part, s.version, s.gone, s.draft, s.meta)
+    inodes = (s.top, s.one, s.two, s.below, s.link, s.old, s.body, s.dead)
+    rows = (*inodes, *s.extents, *s.edges, *s.blobs, s.upload, s.part, *versions, s.gone, s.draft, s.meta)
     await committed(store, Change(vol, rows))
     return s
 

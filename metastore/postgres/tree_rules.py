@@ -134,8 +134,8 @@ EDGE_RULES: tuple[Rule, ...] = (
         "edge.ghost",
         "NULL",
         "'a ghost is a directory with nothing in it but history, and has no alias'",
-        f"e.ghost AND (e.alias IS NOT NULL OR {_NAMED.format('i.type <> 2 OR i.history = 0')} OR EXISTS (SELECT 1 FROM edge l"
-        "  WHERE l.vol = e.vol AND l.parent = e.ino AND NOT l.ghost))",
+        f"e.ghost AND (e.alias IS NOT NULL OR {_NAMED.format('i.type <> 2 OR i.history = 0')}"
+        " OR EXISTS (SELECT 1 FROM edge l WHERE l.vol = e.vol AND l.parent = e.ino AND NOT l.ghost))",
     ),
 )
 
@@ -148,7 +148,8 @@ META_RULES: tuple[Rule, ...] = (
     ),
 )
 
-_NEWER = "EXISTS (SELECT 1 FROM version n WHERE n.vol = r.vol AND n.parent = r.parent AND n.skey = r.skey AND {0})"
+_OF_NAME = "n.vol = r.vol AND n.parent = r.parent AND n.skey = r.skey"
+_IS_NEWEST = f"NOT EXISTS (SELECT 1 FROM version n WHERE {_OF_NAME} AND n.seq < r.seq)"
 _LIVE = (
     "coalesce((SELECT e.ino FROM edge e JOIN inode i ON i.vol = e.vol AND i.ino = e.ino WHERE e.vol = r.vol"
     " AND e.parent = r.parent AND e.skey = r.skey AND e.listed AND NOT e.ghost AND i.type = 1), 0)"
@@ -158,21 +159,18 @@ VERSION_RULES: tuple[Rule, ...] = (
     broken(
         "version.current",
         "version",
-        # Newest first: the one with no lower seq.
-        "r.parent, r.skey, NULL::bigint, format('the newest version is ino %s, the file is ino %s', r.ino, "
-        f"{_LIVE})",
-        f"NOT {_NEWER.format('n.seq < r.seq')} AND r.ino <> {_LIVE}",
+        f"r.parent, r.skey, NULL::bigint, format('the newest version is ino %s, the file is ino %s', r.ino, {_LIVE})",
+        f"{_IS_NEWEST} AND r.ino <> {_LIVE}",
     ),
     broken(
         "version.kept",
         "version",
         "r.parent, r.skey, NULL::bigint, format('version %s shares ino %s', r.seq, r.ino)",
-        f"r.ino <> 0 AND {_NEWER.format('n.seq < r.seq')} AND ("
+        f"r.ino <> 0 AND NOT {_IS_NEWEST} AND ("
         " EXISTS (SELECT 1 FROM edge e WHERE e.vol = r.vol AND e.ino = r.ino) OR EXISTS (SELECT 1 FROM version o"
         " WHERE o.vol = r.vol AND o.ino = r.ino AND o.ino <> 0"
         " AND (o.parent, o.skey, o.seq) <> (r.parent, r.skey, r.seq)))",
     ),
-
     broken(
         "version.inode",
         "version",
