@@ -64,6 +64,10 @@ class Edit:
         image = self._images.get(ino)
         return self.image(self.view.entry(ino)) if image is None else image
 
+    def is_gone(self, ino: int) -> bool:
+        """Tell whether this edit has let the inode *ino* go."""
+        return ino in self._images and self._images[ino] is None
+
     def replace(self, ino: int, **fields: object) -> Inode:
         """Set *fields* of the inode *ino*, which may be one that this edit makes, and return it."""
         image = self._images[ino] = replace(self.image_of(ino), **fields)

@@ -71,6 +71,8 @@ def _aside(edit: Edit, ghost: Edge) -> bytes:
 def prune(edit: Edit, chain: list[Edge]) -> None:
     """Let the ghosts at the end of *chain*, edges from the root downwards, go that have no history any more."""
     for edge in reversed(chain):
+        if edit.is_gone(edge.ino):
+            continue
         image = edit.image_of(edge.ino)
         if image.nlink or image.history:
             return
