@@ -116,7 +116,7 @@ class VersionVerbs(Verbs):
         """Return one page of versions, read when all changes made so far are durable (ADR 0060)."""
         volume = await self._volumes.named(bucket)
         place = await self._engine.run(volume, lambda view: _plan_list(view, caller, request))
-        await self._engine.release(volume, volume.last_batch)
+        await self._engine.settled(volume)
         page = _Page(request, place)
         while page.wanted > 0:
             lower, seq = page.place

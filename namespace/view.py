@@ -19,7 +19,7 @@ from namespace.names import directory_skey, file_skey
 if TYPE_CHECKING:
     from metastore.records import Edge, ObjectMeta, Version
     from namespace.api import FileId
-    from namespace.cache import InodeEntry
+    from namespace.cache import Entry, InodeEntry
     from namespace.history import History
     from namespace.volume import VolumeState
 
@@ -113,6 +113,11 @@ class View:
         self.stamp = stamp
         self.batch = 0
 
+    def consult(self, entry: Entry) -> None:
+        """Note that the answer rests on *entry*: it is not evicted meanwhile, and its batch is waited for."""
+        entry.stamp = self.stamp
+        self.batch = max(self.batch, entry.batch)
+
     # ------------------------------------------------------------------ inodes
 
     def entry(self, ino: int) -> InodeEntry:
@@ -120,8 +125,7 @@ class View:
         entry = self.volume.cache.inodes.get(ino)
         if entry is None:
             raise Missing(NeedInode(ino))
-        entry.stamp = self.stamp
-        self.batch = max(self.batch, entry.batch)
+        self.consult(entry)
         return entry
 
     def live(self, ino: int) -> tuple[InodeEntry, Inode]:
@@ -179,8 +183,7 @@ class View:
         entry = names.entries.get(skey)
         if entry is None:
             return names.known.covers(skey), None
-        entry.stamp = self.stamp
-        self.batch = max(self.batch, entry.batch)
+        self.consult(entry)
         return True, entry.edge
 
     def path(self, top: int, components: list[bytes]) -> list[Inode]:
@@ -228,8 +231,7 @@ class View:
         history = self.volume.cache.history(directory, skey)
         if entry.image is None or not entry.image.history:
             history.know_none()  # a directory counts them
-        history.stamp = self.stamp
-        self.batch = max(self.batch, history.batch)
+        self.consult(history)
         return history
 
     def name_of(self, entry: InodeEntry) -> Edge:
