@@ -100,6 +100,12 @@ def by_skey(
     return named(database, found)[:limit]
 
 
+def unlisted(database: MemoryDatabase, vol: int, after: tuple[int, bytes], limit: int) -> list[Named]:
+    """Return the next entries that are not listed, by parent and skey."""
+    found = (edge for edge in database.edges(vol) if edge.key > after and not edge.listed and not edge.ghost)
+    return named(database, list(found))[:limit]
+
+
 def walk(database: MemoryDatabase, vol: int, top: int, lower: bytes, upper: bytes | None, limit: int) -> list[KeyEntry]:
     """Return the listed keys below *top* in byte order of their paths."""
     page: list[KeyEntry] = []

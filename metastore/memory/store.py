@@ -275,6 +275,10 @@ class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit, CommitBooks):
         """Return listed entries by skey."""
         return await self._after_hold(reading.by_skey(self._database, vol, parent, lower, upper, limit))
 
+    async def page_unlisted(self, vol: int, after: tuple[int, bytes], limit: int) -> list[Named]:
+        """Return the next entries that are not listed."""
+        return await self._after_hold(reading.unlisted(self._database, vol, after, limit))
+
     async def walk(self, vol: int, top: int, lower: bytes, upper: bytes | None, limit: int) -> list[KeyEntry]:
         """Return listed keys in byte order of their paths."""
         return await self._after_hold(reading.walk(self._database, vol, top, lower, upper, limit))

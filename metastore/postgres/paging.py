@@ -37,6 +37,15 @@ _BY_SKEY = Statement(
     """,
     (INT8, INT8, BYTEA, INT8, BYTEA, INT8),
 )
+_UNLISTED = Statement(
+    "page of unlisted",
+    f"""
+    SELECT {NAMED_COLUMNS} FROM edge e JOIN inode i ON i.vol = e.vol AND i.ino = e.ino
+    WHERE e.vol = $1 AND (e.parent, e.skey) > ($2, $3) AND NOT e.listed AND NOT e.ghost
+    ORDER BY e.parent, e.skey LIMIT $4
+    """,
+    (INT8, INT8, BYTEA, INT8),
+)
 _SCANS = Statement(
     "walk",
     # Directories in the order given, each by skey, and no further than $6 rows: a nested loop reads no more than that.
@@ -74,6 +83,12 @@ class PgPages(Parts):
         end_parent, end = _upper_place(parent, upper)
         parameters = [bigint(vol), bigint(parent), lower, bigint(end_parent), end, bigint(limit)]
         (result,) = await self._pool.query([(_BY_SKEY, parameters)])
+        return [named(row) for row in tuples(result)]
+
+    async def page_unlisted(self, vol: int, after: tuple[int, bytes], limit: int) -> list[Named]:
+        """Return the next entries that are not listed, by parent and skey."""
+        parent, skey = after
+        (result,) = await self._pool.query([(_UNLISTED, [bigint(vol), bigint(parent), skey, bigint(limit)])])
         return [named(row) for row in tuples(result)]
 
     async def walk(self, vol: int, top: int, lower: bytes, upper: bytes | None, limit: int) -> list[KeyEntry]:
