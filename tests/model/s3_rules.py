@@ -53,4 +53,4 @@ class S3Rules(Rules):
             assert all(info.size == len(keys[info.key]) for info in page.contents)
             request = None if page.next_after is None else ListRequest(prefix, b"/", page.next_after, 2)
         if len(prefix) <= 1024:
-            assert shown == self.model.level(prefix)
+            assert shown == self.model.level(prefix), (prefix, shown, self.model.level(prefix))
