@@ -78,17 +78,17 @@ class PgPages(Parts):
         (result,) = await self._pool.query([(_BY_COOKIE, parameters)])
         return [named(row) for row in tuples(result)]
 
+    async def page_unlisted(self, vol: int, after: tuple[int, bytes], limit: int) -> list[Named]:
+        """Return the next entries that are not listed, by parent and skey."""
+        parent, skey = after
+        (result,) = await self._pool.query([(_UNLISTED, [bigint(vol), bigint(parent), skey, bigint(limit)])])
+        return [named(row) for row in tuples(result)]
+
     async def page_by_skey(self, vol: int, parent: int, lower: bytes, upper: bytes | None, limit: int) -> list[Named]:
         """Return the listed entries of *parent* with lower <= skey < upper, by skey."""
         end_parent, end = _upper_place(parent, upper)
         parameters = [bigint(vol), bigint(parent), lower, bigint(end_parent), end, bigint(limit)]
         (result,) = await self._pool.query([(_BY_SKEY, parameters)])
-        return [named(row) for row in tuples(result)]
-
-    async def page_unlisted(self, vol: int, after: tuple[int, bytes], limit: int) -> list[Named]:
-        """Return the next entries that are not listed, by parent and skey."""
-        parent, skey = after
-        (result,) = await self._pool.query([(_UNLISTED, [bigint(vol), bigint(parent), skey, bigint(limit)])])
         return [named(row) for row in tuples(result)]
 
     async def walk(self, vol: int, top: int, lower: bytes, upper: bytes | None, limit: int) -> list[KeyEntry]:
