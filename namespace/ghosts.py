@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from metastore.records import FileType, Inode
-from namespace.names import NAME_MAX
+from namespace.aliases import NAME_MAX
 from namespace.view import new_generation
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from foundation.aio import spawn
 from namespace.view import (
     MAX_SIZE,
+    NeedAlias,
     NeedEdges,
     NeedExtents,
     NeedInode,
@@ -56,6 +57,8 @@ class Loader:
                 await self._inode(volume, ino)
             case NeedEdges(parent, skeys):
                 await self._edges(volume, parent, skeys)
+            case NeedAlias(parent, alias):
+                await self._alias(volume, parent, alias)
             case NeedPath(top, components):
                 await self._path(volume, top, components)
             case NeedExtents():
@@ -64,6 +67,11 @@ class Loader:
                 meta = await self._metastore.load_meta(volume.vol, entry.ino)
                 if not entry.meta_known:
                     entry.meta, entry.meta_known = meta, True
+            case NeedVersions() | NeedNullVersion() | NeedName():
+                await self._history(volume, need)
+
+    async def _history(self, volume: VolumeState, need: NeedVersions | NeedNullVersion | NeedName) -> None:
+        match need:
             case NeedVersions(parent, skey, start):
                 page = await self._metastore.load_versions(volume.vol, parent, skey, start, VERSION_PAGE)
                 volume.cache.learn_versions(parent, skey, page, start, whole=len(page) < VERSION_PAGE)
@@ -90,6 +98,11 @@ class Loader:
         learn_names(volume, found)
         for skey in skeys:
             volume.cache.learn_edge(parent, skey, None)
+
+    async def _alias(self, volume: VolumeState, parent: int, alias: bytes) -> None:
+        found = await self._metastore.load_alias(volume.vol, parent, alias)
+        learn_names(volume, [] if found is None else [found])
+        volume.cache.learn_alias(parent, alias, None if found is None else found.edge)
 
     async def _path(self, volume: VolumeState, top: int, components: tuple[bytes, ...]) -> None:
         found = await self._metastore.resolve_path(volume.vol, top, components)

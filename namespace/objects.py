@@ -9,25 +9,24 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from metastore.records import NULL_VERSION, ROOT_INO, InodeFlag
+from metastore.records import NULL_VERSION
 from namespace.api import ObjectInfo
 from namespace.attributes import EMPTY_ETAG, etag_of
-from namespace.authority import READ, authorize, authorize_entry
+from namespace.authority import READ, authorize
 from namespace.conditions import check_read
 from namespace.edit import Edit, Planned
-from namespace.ghosts import vacate
 from namespace.hall import Verbs
 from namespace.lineage import current_id
-from namespace.paths import KeyPath, is_object
+from namespace.paths import KeyPath
+from namespace.placing import delete
 from namespace.reading import committed_pieces, fetch
 from namespace.trails import deletion, marker_of
-from namespace.tree import unlink
 from namespace.view import View, is_directory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from metastore.records import Extent, Inode, ObjectMeta, Version
+    from metastore.records import Extent, Inode, ObjectMeta
     from namespace.api import Buffer, Caller, Conditions, DeleteResult, OpenObject
     from namespace.volume import VolumeState
     from storage_engine.api import BodyStore
@@ -93,13 +92,11 @@ class ObjectVerbs(Verbs):
 
         def plan(view: View) -> Planned[DeleteResult]:
             path = KeyPath(view, caller, key)
-            target = path.target
-            if target is None or not is_object(target):
+            if path.object(view) is None:
                 standing = deletion(marker_of(view, caller, path))
                 return Planned(lambda: standing)
-            authorize_entry(caller, path.parent(len(path.components) - 1), target)
             edit = Edit(view, self._clock.now_ns())
-            result = deletion(remove(edit, path, target))
+            result = deletion(delete(edit, caller, path))
             return edit.planned(lambda: result)
 
         return await self._engine.run(volume, plan)
@@ -117,7 +114,8 @@ def _look(view: View, caller: Caller, key: bytes, conditions: Conditions) -> tup
     authorize(caller, image, READ)
     info = object_info(key, image, None if is_directory(image) else view.meta(entry))
     if view.volume.versioning:
-        info = replace(info, version_id=_version_id(view, path, image))
+        version_id = NULL_VERSION if is_directory(image) else current_id(view, *path.file_name)
+        info = replace(info, version_id=version_id)
     check_read(conditions, info.etag, info.last_modified)
     return info, image
 
@@ -141,46 +139,3 @@ def object_info(key: bytes, image: Inode, meta: ObjectMeta | None) -> ObjectInfo
         meta.user if meta is not None else {},
         checksums,
     )
-
-
-def _version_id(view: View, path: KeyPath, image: Inode) -> bytes:
-    """Return the version id of the object that *path* found: a directory has no versions."""
-    if is_directory(image):
-        return NULL_VERSION
-    return current_id(view, path.parent(len(path.components) - 1).ino, path.components[-1])
-
-
-def remove(edit: Edit, path: KeyPath, target: Inode) -> Version | None:
-    """Plan the removal of the last component, then of implied directories; return the delete marker that is left."""
-    index = len(path.components) - 1
-    entry = edit.view.entry(target.ino)
-    if is_directory(target) and target.entries:
-        edit.touch(entry, flags=target.flags & ~InodeFlag.EXPLICIT)  # the key goes, the directory has others
-        return None
-    marker = _remove(edit, path, index)
-    climb(edit, path, index)
-    return marker
-
-
-def climb(edit: Edit, path: KeyPath, index: int) -> None:
-    """Plan the removal of implied directories above component *index* that are left empty."""
-    while index:
-        index -= 1
-        directory = edit.image(edit.view.entry(path.found[index].ino))
-        if directory.entries or directory.flags & InodeFlag.EXPLICIT or directory.ino == ROOT_INO:
-            return
-        _remove(edit, path, index)
-
-
-def _remove(edit: Edit, path: KeyPath, index: int) -> Version | None:
-    """Plan the removal of component *index* from its directory; return the delete marker that is left of it."""
-    edge = path.edge(edit.view, index)
-    entry = edit.view.entry(edge.ino)
-    directory = is_directory(edit.image(entry))
-    marker = None
-    if directory:
-        vacate(edit, edge, edit.image(entry))
-    else:
-        marker = unlink(edit, entry, edge, nfs=False)
-    edit.touch_directory(edit.view.entry(edge.parent), entries=-1, links=-int(directory))
-    return marker

@@ -8,6 +8,7 @@ from metastore.records import NULL_VERSION, FileType
 from namespace.api import DeleteResult
 from namespace.authority import SEARCH, authorize
 from namespace.lineage import seq_of
+from namespace.names import BODY_SKEY
 
 if TYPE_CHECKING:
     from metastore.records import Edge, Inode, Version
@@ -24,10 +25,11 @@ class Trail:
     def __init__(self, view: View, caller: Caller, path: KeyPath) -> None:
         """Follow *path* with the right to search every directory on the way."""
         self.view = view
-        self.skey = path.components[-1]
+        directories = path.components if path.names_directory else path.components[:-1]
+        self.skey = BODY_SKEY if path.names_directory else path.components[-1]
         self.chain: list[Edge] = []  # the entries of the directories, from the root downwards
         self.directory: Inode | None = path.root  # the last one; None if one is missing
-        for skey in path.components[:-1]:
+        for skey in directories:
             edge = view.edge(self.directory.ino, skey) or view.ghost(self.directory.ino, skey)
             if edge is None:
                 self.directory = None

@@ -19,11 +19,12 @@ from metastore.records import FileType, Inode, InodeFlag
 from namespace.api import CreateMode, Linked, Made, SetAttr
 from namespace.attributes import Before, attr_of
 from namespace.authority import SEARCH, WRITE, authorize, authorize_entry, authorize_io
+from namespace.collisions import directory_goes, free_place
 from namespace.edit import Edit, Planned
 from namespace.ghosts import make_directory, vacate
 from namespace.hall import Verbs
 from namespace.lineage import bury, entitle
-from namespace.names import check_name, check_new_name, directory_skey, file_skey
+from namespace.names import check_name, check_new_name
 from namespace.setattr import initial_fields, truncate
 from namespace.silly import is_silly_name
 from namespace.view import View, is_directory
@@ -134,13 +135,13 @@ class TreeVerbs(Verbs):
         authorize_entry(caller, directory)
         before = Before(parent)
         mode, uid, gid, times = initial_fields(caller, directory, kind, attrs, edit.now_ns)
-        skey = directory_skey(name) if kind == FileType.DIRECTORY else file_skey(name)
+        skey, alias = free_place(edit.view, directory.ino, name, kind)
         if kind == FileType.DIRECTORY:
             made = make_directory(edit, directory.ino, skey, (mode, uid, gid), **{**times, **fields})
         else:
             made = edit.new_inode(kind, mode, uid, gid, **{**times, **fields})
-        listed = kind in (FileType.REGULAR, FileType.DIRECTORY) and not is_silly_name(name)
-        edit.place(directory.ino, skey, made.ino, listed=listed)
+        listed = is_listed(kind, name)
+        edit.place(directory.ino, skey, made.ino, alias=alias, listed=listed)
         if edit.view.volume.versioning and listed and kind == FileType.REGULAR:
             entitle(edit, directory.ino, skey, made.ino)
         edit.touch_directory(parent, entries=1, links=int(kind == FileType.DIRECTORY), explicit=True)
@@ -165,9 +166,11 @@ class TreeVerbs(Verbs):
             edit = Edit(view, self._clock.now_ns())
             before = Before(parent)
             edit.touch(entry, nlink=image.nlink + 1)
-            edit.place(parent_image.ino, file_skey(name), image.ino, listed=image.type == FileType.REGULAR)
-            if view.volume.versioning and image.type == FileType.REGULAR:
-                entitle(edit, parent_image.ino, file_skey(name), image.ino)
+            skey, alias = free_place(view, parent_image.ino, name, image.type)
+            listed = is_listed(image.type, name)
+            edit.place(parent_image.ino, skey, image.ino, alias=alias, listed=listed)
+            if view.volume.versioning and listed:
+                entitle(edit, parent_image.ino, skey, image.ino)
             edit.touch_directory(parent, entries=1, explicit=True)
             return edit.planned(lambda: Linked(attr_of(entry), before.wcc()))
 
@@ -210,6 +213,7 @@ class TreeVerbs(Verbs):
             edit = Edit(view, self._clock.now_ns())
             before = Before(parent)
             vacate(edit, edge, victim)
+            directory_goes(edit, image.ino, edge.skey)
             edit.touch_directory(parent, entries=-1, links=-1, explicit=True)
             return edit.planned(before.wcc)
 
@@ -238,6 +242,11 @@ def find_existing(view: View, caller: Caller, directory: Inode, name: bytes) -> 
     if edge is None:
         raise NotFound("no such name")
     return edge
+
+
+def is_listed(kind: int, name: bytes) -> bool:
+    """Tell whether S3 lists what NFS has called *name*: directories, and files that are no client's open remains."""
+    return kind == FileType.DIRECTORY or (kind == FileType.REGULAR and not is_silly_name(name))
 
 
 def unlink(edit: Edit, entry: InodeEntry, edge: Edge, *, nfs: bool, marker: bool = True) -> Version | None:

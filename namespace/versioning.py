@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 _after_setting = crash_point("versioning.after_commit")
 #: Versions fetched beyond those that a page lacks tell whether another page follows.
 _ONE_MORE = 1
+#: As `next_version`: behind what has no row, which is on top of its key's history.
+_TOP = b"top"
 
 
 class VersionVerbs(Verbs):
@@ -155,6 +157,8 @@ def _place_behind(view: View, caller: Caller, key: bytes, version_id: bytes) -> 
     """
     if not key or not version_id:
         return (key + b"\0" if key else b"", NEWEST)
+    if version_id == _TOP:
+        return key, NEWEST + 1
     if version_id != NULL_VERSION:
         seq = seq_of(version_id)
         if seq is None:
@@ -164,7 +168,7 @@ def _place_behind(view: View, caller: Caller, key: bytes, version_id: bytes) -> 
     row = trail.version(version_id)
     if row is not None:
         return key, row.seq + 1
-    return (key + b"\0", NEWEST) if trail.newest is None else (key, NEWEST)
+    return key, NEWEST + 1
 
 
 class _Page:
@@ -198,7 +202,7 @@ class _Page:
                 self.place = (successor(prefix) or b"\xff", NEWEST)
                 return True
             self._add(entry)
-            self.place = (entry.path, entry.version.seq + 1) if entry.version.seq else (entry.path + b"\0", NEWEST)
+            self.place = (entry.path, (entry.version.seq or NEWEST) + 1)
         return len(entries) == wanted
 
     def _prefix_of(self, path: bytes) -> bytes | None:
@@ -212,7 +216,7 @@ class _Page:
 
     def _add(self, entry: VersionEntry) -> None:
         key, row, image = entry.path, entry.version, entry.inode
-        if not self._fits((key, row.version_id)):
+        if not self._fits((key, row.version_id if row.seq else _TOP)):
             return
         latest = key != self._begun
         self._begun = key

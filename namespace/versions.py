@@ -12,11 +12,9 @@ from namespace.authority import READ, WRITE, authorize, authorize_entry
 from namespace.edit import Edit, Planned
 from namespace.ghosts import prune
 from namespace.lineage import Lineage
-from namespace.objects import climb, remove
 from namespace.paths import KeyPath
-from namespace.putting import make_directories
+from namespace.placing import climb, delete, place_file
 from namespace.trails import Trail
-from namespace.view import is_directory
 
 if TYPE_CHECKING:
     from namespace.api import Caller
@@ -58,24 +56,23 @@ def plan_delete(view: View, caller: Caller, key: bytes, version_id: bytes, now_n
     if row is not None:
         assert trail.directory is not None  # it has the version
         _remove_version(edit, caller, (path, trail), row)
-    elif version_id == NULL_VERSION and trail.newest is None and path.target is not None:
-        _remove_without_row(edit, caller, path, path.target)
+    elif version_id == NULL_VERSION and trail.live is not None and trail.newest is None:
+        _remove_without_row(edit, caller, (path, trail), trail.live)
+    elif version_id == NULL_VERSION and path.names_directory and path.body is None and path.object(view) is not None:
+        delete(edit, caller, path)  # a directory has no versions
     else:
         return Planned(lambda: DeleteResult(version_id))
     return edit.planned(lambda: DeleteResult(version_id, marker=row is not None and not row.ino))
 
 
-def _remove_without_row(edit: Edit, caller: Caller, path: KeyPath, target: Inode) -> None:
-    """Remove an object that has no history, as in a bucket that keeps none."""
-    last = len(path.components) - 1
-    authorize_entry(caller, path.parent(last), target)
-    edge = path.edge(edit.view, last)
-    if is_directory(target):
-        remove(edit, path, target)
-    elif edge.listed:
-        _drop_name(edit, edge)
-        edit.touch_directory(edit.view.entry(edge.parent), entries=-1)
-        climb(edit, path, last)
+def _remove_without_row(edit: Edit, caller: Caller, way: tuple[KeyPath, Trail], edge: Edge) -> None:
+    """Remove a file that has no history for good, as in a bucket that keeps none."""
+    path, trail = way
+    assert trail.directory is not None  # it has the file
+    authorize_entry(caller, trail.directory, edit.view.live(edge.ino)[1])
+    _drop_name(edit, edge)
+    edit.touch_directory(edit.view.entry(edge.parent), entries=-1)
+    climb(edit, path)
 
 
 def _remove_version(edit: Edit, caller: Caller, way: tuple[KeyPath, Trail], row: Version) -> None:
@@ -90,11 +87,11 @@ def _remove_version(edit: Edit, caller: Caller, way: tuple[KeyPath, Trail], row:
     if live is not None and live.ino == row.ino:
         _drop_name(edit, live)
         if heir is not None and heir.ino:
-            edit.place(row.parent, row.skey, archive.restore(edit, heir.ino).ino)
+            edit.place(row.parent, row.skey, archive.restore(edit, heir.ino).ino, alias=live.alias)
             edit.touch_directory(edit.view.entry(row.parent))
         else:
             edit.touch_directory(edit.view.entry(row.parent), entries=-1)
-            climb(edit, path, len(path.components) - 1)
+            climb(edit, path)
     else:
         if victim is not None:
             edit.drop_inode(victim)
@@ -120,10 +117,7 @@ def _undelete(edit: Edit, caller: Caller, way: tuple[KeyPath, Trail], heir: Vers
     if trail.entry is not None:
         raise KeyConflict("something that S3 does not show has the name")
     path.check_room(edit.view)
-    last = len(path.components) - 1
-    directory = make_directories(edit, caller, path, last)
-    edit.place(directory.ino, heir.skey, archive.restore(edit, heir.ino).ino)
-    edit.count_entry(directory.ino)
+    place_file(edit, caller, path, archive.restore(edit, heir.ino).ino)
 
 
 def lock_of(view: View, caller: Caller, key: bytes, version_id: bytes) -> Version:

@@ -27,11 +27,12 @@ def walk(
                 below.append((inode.ino, prefix + edge.skey))
         for entry in _of_directory(database, vol, parent, prefix):
             found[entry.path, entry.version.seq] = entry
-    # The object `dir/` with a history of its own stands for the explicit directory.
-    own = {path for path, seq in found if seq}
+    # The object `dir/` with a body stands for the explicit directory.
+    newest = {path: entry.version for (path, seq), entry in sorted(found.items(), reverse=True) if seq}
+    own = {path for path, version in newest.items() if version.ino}
     return [
         found[path, seq]
-        for path, seq in sorted(found)
+        for path, seq in sorted(found, key=lambda place: (place[0], place[1] or NEWEST))
         if (path, seq or NEWEST) >= lower and (upper is None or path < upper) and (seq or path not in own)
     ]
 

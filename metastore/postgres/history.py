@@ -213,8 +213,8 @@ def _take(todo: list[_Item], page: list[VersionEntry]) -> list[_Item]:
     for index, item in enumerate(todo):
         if isinstance(item, Scan):
             return todo[index:]
-        if page and page[-1].path == item.path and not page[-1].version.seq:
-            # The object `dir/` with a body, or with history, stands for the explicit directory.
+        if page and page[-1].path == item.path and not page[-1].version.seq and item.version.ino:
+            # The object `dir/` with a body stands for the explicit directory.
             page[-1] = item
         else:
             page.append(item)

@@ -12,15 +12,21 @@ from versions_reference import Path, Refused, VersionedModel
 from foundation.errors import FsError, IsDeleteMarker
 from metastore.records import NULL_VERSION
 from namespace.api import CreateMode, FileId, SetAttr, Stability, VersionListRequest
+from namespace.names import alias_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 FILES = st.sampled_from([b"a", b"b"])
 DIRS = st.sampled_from([b"d", b"e"])
-KEYS = st.tuples(st.lists(DIRS, max_size=2), FILES).map(lambda parts: (*parts[0], parts[1]))
+KEYS = st.one_of(
+    st.tuples(st.lists(DIRS, max_size=2), FILES).map(lambda parts: (*parts[0], parts[1])),
+    st.lists(DIRS, min_size=1, max_size=2).map(lambda parts: (*parts, b"")),
+)
 DATA = st.binary(max_size=6).map(lambda data: data * 3)
 PICK = st.integers(0, 1 << 16)
+#: What NFS calls the object `dir/` with a body.
+BODY_NAME = alias_of(b"")
 
 
 class VersionsMachine(RuleBasedStateMachine):
@@ -52,7 +58,7 @@ class VersionsMachine(RuleBasedStateMachine):
     def handle(self, path: Path) -> FileId:
         file = self.hall.root
         for name in path:
-            file = run(self.hall.ns.lookup(ROOT, file, name)).file.file
+            file = run(self.hall.ns.lookup(ROOT, file, name or BODY_NAME)).file.file
         return file
 
     def directory(self, number: int) -> Path:
@@ -67,7 +73,11 @@ class VersionsMachine(RuleBasedStateMachine):
         return hasattr(self, "model") and bool(self.model.files)
 
     def has_versions(self) -> bool:
-        return hasattr(self, "model") and bool(self.model.told())
+        return hasattr(self, "model") and bool(self.keys())
+
+    def keys(self) -> list[Path]:
+        """Return the keys that have versions, or are their own."""
+        return sorted({*self.model.files, *(path for path, versions in self.model.history.items() if versions)})
 
     # ---------------------------------------------------------------- S3
 
@@ -88,15 +98,13 @@ class VersionsMachine(RuleBasedStateMachine):
     @precondition(has_versions)
     @rule(which=PICK, index=PICK)
     def delete_version(self, which: int, index: int) -> None:
-        told = [(key, versions) for key, versions in self.model.told() if not key.endswith(b"/")]
-        if not told:
-            return
-        key, versions = told[which % len(told)]
-        index %= len(versions)
-        version_id = NULL_VERSION if versions[index].null else versions[index].id
+        path = self.keys()[which % len(self.keys())]
+        versions = self.model.history.get(path, [])
+        index = index % len(versions) if versions else 0
+        version_id = versions[index].id if versions else NULL_VERSION
         self.both(
-            lambda: self.model.delete_version(tuple(key.split(b"/")), index),
-            lambda: run(self.hall.ns.delete_version(ROOT, "bucket", key, version_id)),
+            lambda: self.model.delete_version(path, index),
+            lambda: run(self.hall.ns.delete_version(ROOT, "bucket", b"/".join(path), version_id)),
         )
 
     # ---------------------------------------------------------------- NFS
@@ -201,7 +209,8 @@ class VersionsMachine(RuleBasedStateMachine):
                 break
             after, version = page.next_key, page.next_version
         wanted = [(key, each) for key, versions in self.model.told() for each in versions]
-        assert [(each.info.key, each.marker) for each in found] == [(key, each.file is None) for key, each in wanted]
+        marked = [(key, each.file is None and not each.plain) for key, each in wanted]
+        assert [(each.info.key, each.marker) for each in found] == marked
         last = None
         for each, (key, expected) in zip(found, wanted, strict=True):
             assert each.latest == (key != last)
@@ -213,7 +222,7 @@ class VersionsMachine(RuleBasedStateMachine):
         assert (told == NULL_VERSION) == expected.null
         assert expected.id in (None, told)
         expected.id = told
-        if key.endswith(b"/"):
+        if expected.plain:
             return
         if expected.file is None:
             try:
@@ -235,7 +244,7 @@ class VersionsMachine(RuleBasedStateMachine):
             attr = run(self.hall.ns.getattr(ROOT, self.handle(path)))
             self.model.inos[path] = attr.file.ino
             page = run(self.hall.ns.readdir(ROOT, attr.file, 2, 1000))
-            assert sorted(entry.name for entry in page.entries) == sorted(self.model.children(path))
+            assert {entry.name for entry in page.entries} == {name or BODY_NAME for name in self.model.children(path)}
         for path, file in self.model.files.items():
             attr = run(self.hall.ns.getattr(ROOT, self.handle(path)))
             assert (attr.size, attr.nlink) == (len(file.data), file.nlink)

@@ -1,7 +1,8 @@
 """The reference model of a bucket that keeps versions: what docs/SEMANTICS.md says of them, in the fewest lines.
 
-Files are called `a` and `b`, directories `d` and `e`, so that no name is both. A key is a path of names; its history
-is a list of versions, newest first, of which the first has the live file. Times are seconds.
+Files are called `a` and `b`, directories `d` and `e`, so that no name is both. A key is a path of names, of which the
+last is empty for the object `dir/` with a body; its history is a list of versions, newest first, of which the first
+has the live file. Times are seconds.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Version:
     null: bool
     file: File | None  # None: a delete marker
     id: bytes | None = None  # as the house told it
+    plain: bool = False  # an explicit directory, which has no versions
 
 
 @dataclass(eq=False)
@@ -96,9 +98,13 @@ class VersionedModel:
     # ---------------------------------------------------------------- S3
 
     def put(self, path: Path, body: bytes) -> None:
-        for depth in range(1, len(path)):
-            self.dirs.setdefault(path[:depth], False)
+        self._imply(path)
         old = self.files.get(path)
+        if not path[-1] and not body:  # the plain marker of an explicit directory
+            if old is not None:
+                self.leave(path, nfs=False)
+                self.files.pop(path).nlink -= 1
+            return
         if old is not None and old.nlink == 1:
             if self.state and self.kept(path, nfs=False):
                 self.freeze(path)
@@ -111,11 +117,24 @@ class VersionedModel:
         self.files[path] = File(body, closed=True, written=True, time=self.now)
         self.begin(path)
 
+    def _imply(self, path: Path) -> None:
+        """Make the directories that a key needs; the one that it names is explicit."""
+        for depth in range(1, len(path)):
+            self.dirs.setdefault(path[:depth], False)
+        if not path[-1]:
+            self.dirs[path[:-1]] = True
+
     def delete(self, path: Path) -> None:
-        if path not in self.files:
+        if path not in self.files and (path[-1] or not self.dirs.get(path[:-1])):
             return
-        self.leave(path, nfs=False)
-        self.files.pop(path).nlink -= 1
+        if path in self.files:
+            self.leave(path, nfs=False)
+            self.files.pop(path).nlink -= 1
+        self._gone(path)
+
+    def _gone(self, path: Path) -> None:
+        if not path[-1]:
+            self.dirs[path[:-1]] = False
         self._climb(path[:-1])
 
     def _climb(self, path: Path) -> None:
@@ -128,18 +147,19 @@ class VersionedModel:
         live = self.files.get(path)
         if not versions:  # its own null version
             self.files.pop(path).nlink -= 1
-            self._climb(path[:-1])
+            self._gone(path)
             return
         gone = versions.pop(index)
         heir = versions[0].file if versions else None
         if live is not None and gone.file is live:
             self.files.pop(path).nlink -= 1
             if heir is None:
-                self._climb(path[:-1])
-        if path not in self.files and heir is not None:
+                self._gone(path)
+            else:
+                self.files[path] = heir
+        elif live is None and heir is not None:
             self.files[path] = heir
-            for depth in range(1, len(path)):
-                self.dirs.setdefault(path[:depth], False)
+            self._imply(path)
 
     # ---------------------------------------------------------------- NFS
 
@@ -208,7 +228,7 @@ class VersionedModel:
         aside = (*target[:-1], b"%s~%x" % (target[-1], self.inos.get(target, 0)))
         self._move(target, aside)
         self._move(path, target)
-        self.dirs[path[:-1]] = self.dirs[target[:-1]] = True
+        self.dirs[path[:-1]] = self.dirs[target[:-1]] = self.dirs[target] = True
 
     def _move(self, path: Path, target: Path) -> None:
         for table in (self.files, self.dirs, self.history, self.inos):
@@ -226,6 +246,7 @@ class VersionedModel:
         for path, file in self.files.items():
             told.setdefault(b"/".join(path), [Version(null=True, file=file)])
         for path, explicit in self.dirs.items():
-            if explicit and path:
-                told[b"/".join(path) + b"/"] = [Version(null=True, file=File())]
+            if explicit and path and (*path, b"") not in self.files:
+                key = b"/".join(path) + b"/"
+                told[key] = [Version(null=True, file=None, plain=True), *told.get(key, [])]
         return sorted(told.items())
