@@ -146,8 +146,14 @@ async def planted(store, namespace, tree):
     return name
 
 
-DEEP = {b"a": FILE, b"a/": Dir({b"": FILE, b"b/": Dir({b"c": FILE, b"": FILE}, explicit=True), b"/": Dir({b"x": FILE})})}
-CLOSED = {b"a/": Dir({b"b/": Dir({b"c": FILE}, mode=0o750), b"d": FILE}), b"e/": Dir({b"f": FILE}, explicit=True, mode=0)}
+DEEP = {
+    b"a": FILE,
+    b"a/": Dir({b"": FILE, b"b/": Dir({b"c": FILE, b"": FILE}, explicit=True), b"/": Dir({b"x": FILE})}),
+}
+CLOSED = {
+    b"a/": Dir({b"b/": Dir({b"c": FILE}, mode=0o750), b"d": FILE}),
+    b"e/": Dir({b"f": FILE}, explicit=True, mode=0),
+}
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -155,7 +161,7 @@ CLOSED = {b"a/": Dir({b"b/": Dir({b"c": FILE}, mode=0o750), b"d": FILE}), b"e/":
 @example(CLOSED, [(b"", b"", b""), (b"a/b/", b"", b""), (b"", b"/", b""), (b"e/", b"", b"")])
 @example({b"a-%d" % n: FILE for n in range(60)} | {b"b-": FILE}, [(b"", b"-", b""), (b"a", b"1", b"a-2")])
 @given(TREES, st.lists(REQUESTS, min_size=1, max_size=6))
-def test_every_listing_is_the_sorted_keys_rolled_up(houses, tree, requests):  # noqa: F811 - a fixture
+def test_every_listing_is_the_sorted_keys_rolled_up(houses, tree, requests):
     async def work(house):
         store, namespace = await opened(house)
         bucket = await planted(store, namespace, tree)
@@ -168,7 +174,7 @@ def test_every_listing_is_the_sorted_keys_rolled_up(houses, tree, requests):  # 
     houses.run(work)
 
 
-def test_a_page_of_no_keys_is_not_truncated(houses):  # noqa: F811 - a fixture
+def test_a_page_of_no_keys_is_not_truncated(houses):
     async def work(house):
         store, namespace = await opened(house)
         bucket = await planted(store, namespace, {b"a": FILE})
@@ -179,7 +185,7 @@ def test_a_page_of_no_keys_is_not_truncated(houses):  # noqa: F811 - a fixture
     houses.run(work)
 
 
-def test_a_listing_goes_on_behind_a_key_that_is_gone(houses):  # noqa: F811 - a fixture
+def test_a_listing_goes_on_behind_a_key_that_is_gone(houses):
     async def work(house):
         store, namespace = await opened(house)
         bucket = await planted(store, namespace, {b"%d" % n: FILE for n in range(6)})
@@ -192,7 +198,7 @@ def test_a_listing_goes_on_behind_a_key_that_is_gone(houses):  # noqa: F811 - a 
     houses.run(work)
 
 
-def test_a_closed_root_is_refused_and_not_empty(houses):  # noqa: F811 - a fixture
+def test_a_closed_root_is_refused_and_not_empty(houses):
     async def work(house):
         store, namespace = await opened(house)
         bucket = await planted(store, namespace, {b"a": FILE})
@@ -208,7 +214,7 @@ def test_a_closed_root_is_refused_and_not_empty(houses):  # noqa: F811 - a fixtu
     houses.run(work)
 
 
-def test_what_is_closed_or_rolls_up_is_not_read(houses):  # noqa: F811 - a fixture
+def test_what_is_closed_or_rolls_up_is_not_read(houses):
     """Ten visible keys among directories of hundreds that are closed, or that a delimiter rolls up."""
     closed = {b"c%d/" % n: Dir({b"%04d" % m: FILE for m in range(300)}, mode=0o700) for n in range(5)}
     large = {b"r%d/" % n: Dir({b"%04d" % m: FILE for m in range(300)}) for n in range(5)}
