@@ -112,28 +112,49 @@ class _Page:
 
     def take(self, base: bytes, entries: list[KeyEntry]) -> None:
         """Add the next keys in order, rolled up into common prefixes by the delimiter."""
+        group = None
+        if self.request.delimiter:
+            group = self._roll_up(base, entries)
+        else:
+            self._add_all(base, entries)
+        if entries and not self.more:
+            self.lower = base + entries[-1].path + b"\0" if group is None else successor(group)
+
+    def _add_all(self, base: bytes, entries: list[KeyEntry]) -> None:
+        """Add *entries* as they are."""
+        first = 0
+        if entries and self._last == base + entries[0].path and self._contents:
+            # The object `dir/` with a body, in an explicit directory: the key is listed once.
+            self._contents[-1] = _listed(self._last, entries[0].inode)
+            first = 1
+        self.more = len(entries) - first > self.room
+        new = [_listed(base + entry.path, entry.inode) for entry in entries[first : first + self.room]]
+        if new:
+            self._contents += new
+            self.room -= len(new)
+            self._last = new[-1].key
+
+    def _roll_up(self, base: bytes, entries: list[KeyEntry]) -> bytes | None:
+        """Add *entries* or their common prefixes; return the common prefix of the last."""
         delimiter, start, group = self.request.delimiter, len(self.request.prefix), None
         for entry in entries:
-            key = base + entry.path if base else entry.path
-            if delimiter:
-                if group is not None and key.startswith(group):
-                    continue
-                cut = key.find(delimiter, start)
-                group = key[: cut + len(delimiter)] if cut >= 0 else None
-            if group is not None:
-                if self._takes(group):
-                    self._prefixes.append(group)
-            else:
+            key = base + entry.path
+            if group is not None and key.startswith(group):
+                continue
+            cut = key.find(delimiter, start)
+            group = key[: cut + len(delimiter)] if cut >= 0 else None
+            if group is None:
                 self.add(key, entry.inode)
+            elif self._takes(group):
+                self._prefixes.append(group)
             if self.more:
-                return
-        if entries:
-            self.lower = key + b"\0" if group is None else successor(group)
+                break
+        return group
 
     def add(self, key: bytes, image: Inode) -> None:
         """Add a key."""
         if self._last == key and self._contents:
-            self._contents[-1] = _listed(key, image)  # the object `dir/` with a body, in an explicit directory
+            self._contents[-1] = _listed(key, image)
         elif self._takes(key):
             self._contents.append(_listed(key, image))
 

@@ -99,7 +99,7 @@ class Scene:
 
 
 @pytest.fixture
-def scene(migrated_dsn):  # noqa: F811 - a fixture
+def scene(migrated_dsn):
     """Return a function that runs a coroutine function with a Scene."""
 
     def run(work, limit=96 * MIB, seconds=1800.0):
