@@ -284,7 +284,7 @@ class Cache:
     def _evict(self) -> None:
         """Make room, first of what no operation has used since a page brought it."""
         busy = next(iter(self._operations), self._next_operation)
-        safe = min(self._loads.values(), default=self._durable())
+        safe = self._safe_batch()
         looks = MAX_LOOKS + 2 * self._entered
         self._entered = 0
         while self._cold and self.bytes > self._limit and looks:
@@ -305,6 +305,10 @@ class Cache:
                 self._ring.append(entry)
             else:
                 self._forget(entry)
+
+    def _safe_batch(self) -> int:
+        """Return the newest batch whose changes may go: it is durable, and every load in flight sees it."""
+        return min(self._loads.values(), default=self._durable())
 
     def _forget(self, entry: Entry) -> None:
         self.bytes -= entry.cost

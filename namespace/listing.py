@@ -42,7 +42,7 @@ class ListVerb(Verbs):
         volume = await self._volumes.named(bucket)
         base = request.prefix[: request.prefix.rfind(b"/") + 1]
         top = await self._engine.run(volume, lambda view: _plan_list(view, caller, base))
-        await self._engine.release(volume, volume.last_batch)
+        await self._engine.settled(volume)
         if top is None or request.limit <= 0:
             return Listing((), (), None)
         page = _Page(request, len(base))

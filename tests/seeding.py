@@ -20,13 +20,13 @@ INSERT INTO inode (vol, ino, gen, type, mode, uid, gid, nlink, entries, size, us
                    extents)
 SELECT %(vol)s, %(ino)s + n, (n * 7919) %% 4294967296, %(type)s, %(mode)s, 0, 0, %(nlink)s, 0, 0, 0, 0, %(now)s + n,
        %(now)s + n, %(now)s + n, %(now)s + n, %(parent_of_new)s, %(flags)s, 0, 0, 0, 0, 0, 0, 0, 0
-FROM generate_series(0, %(count)s - 1) n
+FROM generate_series(0::bigint, %(count)s - 1) n
 """
 _EDGES = """
 INSERT INTO edge (vol, parent, skey, ino, cookie, listed, ghost)
 SELECT %(vol)s, %(parent)s, convert_to(%(prefix)s || lpad(n::text, 7, '0') || %(suffix)s, 'UTF8'), %(ino)s + n,
        %(cookie)s + n, %(listed)s, false
-FROM generate_series(0, %(count)s - 1) n
+FROM generate_series(0::bigint, %(count)s - 1) n
 """
 _PARENT = (
     "UPDATE inode SET entries = entries + %(count)s, nlink = nlink + %(links)s WHERE vol = %(vol)s AND ino = %(parent)s"
@@ -34,14 +34,14 @@ _PARENT = (
 _ONE_IN_EACH = """
 INSERT INTO edge (vol, parent, skey, ino, cookie, listed, ghost)
 SELECT %(vol)s, %(directory)s + n, 'f'::bytea, %(ino)s + n, %(cookie)s + n, true, false
-FROM generate_series(0, %(count)s - 1) n
+FROM generate_series(0::bigint, %(count)s - 1) n
 """
 _COUNT_ONE = (
     "UPDATE inode SET entries = 1 WHERE vol = %(vol)s AND ino >= %(directory)s AND ino < %(directory)s + %(count)s"
 )
 _EXTENTS = """
 INSERT INTO extent (vol, content, "offset", length, blob, blob_offset)
-SELECT %(vol)s, %(content)s, n * %(length)s, %(length)s, %(blob)s, 0 FROM generate_series(0, %(count)s - 1) n
+SELECT %(vol)s, %(content)s, n * %(length)s, %(length)s, %(blob)s, 0 FROM generate_series(0::bigint, %(count)s - 1) n
 """
 
 
