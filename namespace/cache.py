@@ -34,6 +34,8 @@ META_COST = 750
 HEADER_COST = 120
 #: Ranges kept of one directory; where eviction has cut more, the one below the name that goes is forgotten.
 MAX_KNOWN_RANGES = 256
+#: Room is made for more than what is over the limit, one part in so many of it: not a little at every operation.
+SLACK = 1024
 #: How many objects one operation's end looks at to make room, beside twice as many as have come since: bounds the pause
 #: where all are in use, and still keeps up with pages.
 MAX_LOOKS = 1024
@@ -59,9 +61,9 @@ class InodeEntry:
 
     def size(self) -> int:
         """Return about how many bytes it takes now."""
-        size = INODE_COST
-        if self.image is not None and self.image.target is not None:
-            size += len(self.image.target)
+        size, image = INODE_COST, self.image
+        if image is not None and image.target is not None:
+            size += len(image.target)
         if self.extents is not None:
             size += MAP_COST + EXTENT_COST * len(self.extents.extents) + RANGE_COST * len(self.extents.known)
         if self.meta is not None:
@@ -85,10 +87,10 @@ class EdgeEntry:
 
     def size(self) -> int:
         """Return about how many bytes it takes now."""
-        edge = self.edge
-        if edge is None:
+        if self.edge is None:
             return ABSENT_COST + len(self.skey)
-        return EDGE_COST + len(self.skey) + (len(edge.alias) if edge.alias is not None else 0)
+        alias = self.edge.alias
+        return EDGE_COST + len(self.skey) + (0 if alias is None else len(alias))
 
 
 def meta_size(meta: ObjectMeta) -> int:
@@ -277,7 +279,8 @@ class Cache:
         self._enter(entry, self._ring)
 
     def _enter(self, entry: Entry, queue: deque[Entry]) -> None:
-        self.recount(entry)
+        entry.cost = size = entry.size()
+        self.bytes += size
         queue.append(entry)
         self._entered += 1
 
@@ -285,9 +288,10 @@ class Cache:
         """Make room, first of what no operation has used since a page brought it."""
         busy = next(iter(self._operations), self._next_operation)
         safe = self._safe_batch()
+        enough = self._limit - self._limit // SLACK
         looks = MAX_LOOKS + 2 * self._entered
         self._entered = 0
-        while self._cold and self.bytes > self._limit and looks:
+        while self._cold and self.bytes > enough and looks:
             looks -= 1
             entry = self._cold.popleft()
             if entry.stamp or _kept(entry, busy, safe):
@@ -295,7 +299,7 @@ class Cache:
             else:
                 self._forget(entry)
         for _ in range(min(looks, 2 * len(self._ring))):
-            if self.bytes <= self._limit:
+            if self.bytes <= enough:
                 return
             entry = self._ring.popleft()
             if _kept(entry, busy, safe):
