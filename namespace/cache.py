@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 #: What cached objects cost in bytes, their share of the tables included: measured (`tests/unit/namespace`), with what
 #: grows with use (an inode's attributes) counted from the start. Texts and maps are added by their real size.
 INODE_COST = 1060
+SCANNED_COST = 800
 EDGE_COST = 370
 ABSENT_COST = 230
 DIRECTORY_COST = 480
@@ -121,8 +122,8 @@ Entry: TypeAlias = InodeEntry | EdgeEntry
 class Cache:
     """The objects of one volume incarnation.
 
-    What a page scan brought stands in a queue of its own and goes first, so that a scan of any size leaves what is in
-    use alone; what an operation has used of it by then moves over.
+    Inodes that a page scan came across are kept apart, as bare rows, until an operation uses one. They go first, so
+    that a scan of any size leaves what is in use alone.
     """
 
     def __init__(self, limit_bytes: int, durable: Callable[[], int]) -> None:
@@ -133,7 +134,8 @@ class Cache:
         self._limit = limit_bytes
         self._durable = durable
         self._ring: deque[Entry] = deque()  # second chance: from the left come those to look at
-        self._cold: deque[Entry] = deque()  # from pages, the oldest at the left
+        self._scanned: dict[int, Inode] = {}  # none of them is among `inodes`
+        self._scan_order: deque[int] = deque()  # their numbers, the oldest at the left, and some that are gone
         self._entered = 0  # how many objects have come since room was made
         self._operations: dict[int, None] = {}  # numbers of operations under way, in order
         self._next_operation = 1
@@ -179,13 +181,18 @@ class Cache:
             entry = self._new_inode(image.ino, image, 0)
         return entry
 
-    def learn_scanned(self, image: Inode) -> InodeEntry:
-        """Enter *image*, which a page scan came across, as `learn_inode` does, but to be the first to go."""
-        entry = self.inodes.get(image.ino)
-        if entry is None:
-            entry = self.inodes[image.ino] = InodeEntry(image.ino, image, 0)
-            self._enter(entry, self._cold)
-        return entry
+    def scanned(self, image: Inode) -> None:
+        """Keep *image*, which a page scan came across and which is not among `inodes`, as the first to go."""
+        if image.ino not in self._scanned:
+            self._scanned[image.ino] = image
+            self._scan_order.append(image.ino)
+            self.bytes += _scanned_size(image)
+            self._entered += 1
+
+    def warm(self, ino: int) -> InodeEntry | None:
+        """Enter *ino* if a page scan has left it here."""
+        image = self._scanned.get(ino)
+        return None if image is None else self._new_inode(ino, image, 0)
 
     def learn_no_inode(self, ino: int) -> None:
         """Enter that a load did not find *ino*, unless it is present."""
@@ -270,34 +277,34 @@ class Cache:
     # ------------------------------------------------------------------ inside
 
     def _new_inode(self, ino: int, image: Inode | None, batch: int) -> InodeEntry:
+        if ino in self._scanned:
+            self.bytes -= _scanned_size(self._scanned.pop(ino))
         entry = self.inodes[ino] = InodeEntry(ino, image, batch)
-        self._enter(entry, self._ring)
+        self._enter(entry)
         return entry
 
     def _new_edge(self, names: DirectoryNames, parent: int, skey: bytes, edge: Edge | None, batch: int) -> None:
         entry = names.entries[skey] = EdgeEntry(parent, skey, edge, batch)
-        self._enter(entry, self._ring)
+        self._enter(entry)
 
-    def _enter(self, entry: Entry, queue: deque[Entry]) -> None:
+    def _enter(self, entry: Entry) -> None:
         entry.cost = size = entry.size()
         self.bytes += size
-        queue.append(entry)
+        self._ring.append(entry)
         self._entered += 1
 
     def _evict(self) -> None:
-        """Make room, first of what no operation has used since a page brought it."""
+        """Make room; an object used since the last look gets a second chance, what pages brought gets none."""
         busy = next(iter(self._operations), self._next_operation)
         safe = self._safe_batch()
         enough = self._limit - self._limit // SLACK
         looks = MAX_LOOKS + 2 * self._entered
         self._entered = 0
-        while self._cold and self.bytes > enough and looks:
+        while self._scan_order and self.bytes > enough and looks:
             looks -= 1
-            entry = self._cold.popleft()
-            if entry.stamp or _kept(entry, busy, safe):
-                self._ring.append(entry)
-            else:
-                self._forget(entry)
+            image = self._scanned.pop(self._scan_order.popleft(), None)
+            if image is not None:
+                self.bytes -= _scanned_size(image)
         for _ in range(min(looks, 2 * len(self._ring))):
             if self.bytes <= enough:
                 return
@@ -338,6 +345,10 @@ class Cache:
             self.bytes -= names.cost
         else:
             self.recount(names)
+
+
+def _scanned_size(image: Inode) -> int:
+    return SCANNED_COST + (0 if image.target is None else len(image.target))
 
 
 def _kept(entry: Entry, busy: int, safe: int) -> bool:

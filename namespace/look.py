@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from foundation.errors import InvalidArgument, NotFound, NotSymlink
 from metastore.records import FIRST_COOKIE, ROOT_INO, FileType, Inode
 from namespace.api import Access, Attr, DirEntry, DirPage, FileId, FsStat, Looked
-from namespace.attributes import attr_of
+from namespace.attributes import attr_of, plain_attr
 from namespace.authority import READ, SEARCH, WRITE, authorize, permits
 from namespace.edit import Planned
 from namespace.hall import Verbs
@@ -123,13 +123,16 @@ class LookVerbs(Verbs):
 
 def _entered(cache: Cache, page: list[Named]) -> tuple[int, list[DirEntry]]:
     """Enter a page's inodes, the first to go; return the highest batch they consult, and the entries."""
-    batch, entries = 0, []
-    inodes, learn = cache.inodes, cache.learn_scanned
+    batch, entries, inodes = 0, [], cache.inodes
     for named in page:
         edge = named.edge
-        entry = inodes.get(edge.ino) or learn(named.inode)
-        batch = max(batch, entry.batch)
-        attr = None if entry.image is None else entry.attr or attr_of(entry)
+        entry = inodes.get(edge.ino)
+        if entry is None:
+            cache.scanned(named.inode)
+            attr: Attr | None = plain_attr(named.inode)
+        else:
+            batch = max(batch, entry.batch)
+            attr = None if entry.image is None else attr_of(entry)
         entries.append(DirEntry(nfs_name(edge.skey, edge.alias), edge.cookie, edge.ino, attr))
     return batch, entries
 
