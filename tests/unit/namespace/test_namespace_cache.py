@@ -23,7 +23,14 @@ def inode(ino, size=0, **fields):
     """Return an inode each of whose numbers is an object of its own, as decoding makes them."""
     now = NOW + ino
     fields = {"atime": now, "mtime": now + 1, "ctime": now + 2, "content_time": now + 3, **fields}
-    return Inode(1, ino, ino * 7919 + 10**9, FileType.REGULAR, 0o644, 1000, 1000, 1, size=size, content=ino + 1, **fields)
+    gen = ino * 7919 + 10**9
+    return Inode(1, ino, gen, FileType.REGULAR, 0o644, 1000, 1000, 1, size=size, content=ino + 1, **fields)
+
+
+def with_content(ino):
+    """Return an inode as an S3 PUT leaves it."""
+    size, etag = ino + 5, b"%032x" % ino
+    return inode(ino, size=size, used=size, etag=etag, write_seq=1, x_length=size, x_blob=ino + 9)
 
 
 class World:
@@ -209,13 +216,12 @@ COUNT = 4000
 
 def inodes(cache):
     for ino in range(10**6, 10**6 + COUNT):
-        image = inode(ino, size=ino + 5, used=ino + 5, etag=b"%032x" % ino, write_seq=1, x_length=ino + 5, x_blob=ino + 9)
-        attr_of(cache.learn_inode(image))
+        attr_of(cache.learn_inode(with_content(ino)))
 
 
 def scanned(cache):
     for ino in range(10**6, 10**6 + COUNT):
-        cache.scanned(inode(ino, size=ino + 5, used=ino + 5, etag=b"%032x" % ino, write_seq=1, x_length=ino + 5, x_blob=9))
+        cache.scanned(with_content(ino))
 
 
 def symlinks(cache):
