@@ -33,6 +33,8 @@ EXTENT_COST = 160
 META_COST = 750
 #: One name and value of S3 metadata, beside their characters.
 HEADER_COST = 120
+#: The part of the limit, in percent, that objects may take; the allocator loses the rest where sizes change.
+FILLED = 80
 #: Ranges kept of one directory; where eviction has cut more, the one below the name that goes is forgotten.
 MAX_KNOWN_RANGES = 256
 #: Room is made for more than what is over the limit, one part in so many of it: not a little at every operation.
@@ -127,11 +129,11 @@ class Cache:
     """
 
     def __init__(self, limit_bytes: int, durable: Callable[[], int]) -> None:
-        """Hold about *limit_bytes*; *durable* tells the last durable batch."""
+        """Let the process grow by about *limit_bytes*; *durable* tells the last durable batch."""
         self.inodes: dict[int, InodeEntry] = {}
         self.directories: dict[int, DirectoryNames] = {}
         self.bytes = 0
-        self._limit = limit_bytes
+        self._limit = limit_bytes * FILLED // 100
         self._durable = durable
         self._ring: deque[Entry] = deque()  # second chance: from the left come those to look at
         self._scanned: dict[int, Inode] = {}  # none of them is among `inodes`

@@ -92,7 +92,7 @@ class Scene:
 
     def check_bounded(self, before):
         """Fail if the cache is over its limit, or the process has grown by more than that since *before*."""
-        assert self.cache.bytes <= self.limit + OVERSHOOT
+        assert self.cache.bytes <= self.cache._limit + OVERSHOOT
         grown = resident() - before
         print(f"grown by {grown / MIB:.1f} MiB, cache {self.cache.bytes / MIB:.1f} MiB of {self.limit / MIB:.0f}")
         assert grown <= self.limit + SLACK

@@ -191,7 +191,7 @@ def test_creates_in_order_keep_the_rest_of_the_directory_known():
         cache.put_edge(DIRECTORY, name, Edge(1, DIRECTORY, name, number + 2, number + 3), number)
         cache.inodes[DIRECTORY].stamp = stamp
         cache.end_operation(stamp)
-        assert cache.bytes <= 110_000
+        assert cache.bytes <= 100_000
     assert len(cache.names(DIRECTORY).known) <= MAX_KNOWN_RANGES
     assert len(cache.names(DIRECTORY).entries) < 400
 
