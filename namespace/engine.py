@@ -143,8 +143,7 @@ class Engine:
             elif type(row) is Edge:
                 cache.put_edge(row.parent, row.skey, row, batch)
             elif type(row) is ObjectMeta:
-                entry = cache.inodes[row.ino]
-                entry.meta, entry.meta_known = row, True
+                cache.put_meta(row.ino, row)
             elif type(row) is Version:
                 cache.put_version(row, batch)
         for kind, key in change.drops:
@@ -172,10 +171,10 @@ def _drop(cache: Cache, kind: RowType, key: tuple[int | bytes, ...], batch: int)
         cache.put_edge(int(key[0]), bytes(key[1]), None, batch)
     elif kind is Version:
         cache.drop_version(int(key[0]), bytes(key[1]), int(key[2]), batch)
-    elif kind is ObjectMeta and (meta_of := cache.inodes.get(int(key[0]))) is not None:
-        meta_of.meta, meta_of.meta_known = None, True
+    elif kind is ObjectMeta:
+        cache.put_meta(int(key[0]), None)
     else:
-        assert kind in (Extent, ObjectMeta)  # the body map changes by the plan's effects
+        assert kind is Extent  # the body map changes by the plan's effects
 
 
 def _seen(view: View, file: FileId) -> Attr | None:

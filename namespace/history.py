@@ -37,23 +37,28 @@ class History:
         self.rows: dict[int, Version | None] = {}  # by seq; None is a deletion mark
         self.known: IntervalSet[int] = IntervalSet()
         self.null_known = False  # the `null` version is in `rows`, or there is none
-        self.cost = HISTORY_COST + len(skey)
+        self.cost = 0  # about how many bytes it takes, as the cache has counted it
 
-    def put(self, seq: int, row: Version | None, batch: int) -> int:
-        """Make *row* the version *seq* as of *batch*; return by how many bytes memory grew."""
+    def size(self) -> int:
+        """Return about how many bytes it takes now."""
+        return HISTORY_COST + len(self.skey) + VERSION_COST * len(self.rows)
+
+    def put(self, seq: int, row: Version | None, batch: int) -> None:
+        """Make *row* the version *seq* as of *batch*."""
         self.batch = batch
-        return self._set(seq, row)
+        self.rows[seq] = row
 
-    def learn(self, page: Sequence[Version], start: int, *, whole: bool) -> int:
-        """Enter what a load found from *start* on, in order; *whole*: that is all. Return the bytes it takes."""
-        grown = sum(self._learn(row) for row in page)
+    def learn(self, page: Sequence[Version], start: int, *, whole: bool) -> None:
+        """Enter what a load found from *start* on, in order; *whole*: that is all."""
+        for row in page:
+            self._learn(row)
         self.known.add(start, None if whole else page[-1].seq + 1)
-        return grown
 
-    def learn_null(self, row: Version | None) -> int:
-        """Enter what a load found to be the `null` version; return the bytes it takes."""
+    def learn_null(self, row: Version | None) -> None:
+        """Enter what a load found to be the `null` version."""
         self.null_known = True
-        return 0 if row is None else self._learn(row)
+        if row is not None:
+            self._learn(row)
 
     def know_none(self) -> None:
         """Note that the versions in memory are all there are."""
@@ -69,14 +74,9 @@ class History:
         row = next((row for row in self.rows.values() if row and row.version_id == NULL_VERSION), None)
         return row is not None or self.null_known or self.known.covers_range(NEWEST, None), row
 
-    def _learn(self, row: Version) -> int:
-        return 0 if row.seq in self.rows or self.known.covers(row.seq) else self._set(row.seq, row)
-
-    def _set(self, seq: int, row: Version | None) -> int:
-        grown = 0 if seq in self.rows else VERSION_COST
-        self.rows[seq] = row
-        self.cost += grown
-        return grown
+    def _learn(self, row: Version) -> None:
+        if row.seq not in self.rows and not self.known.covers(row.seq):
+            self.rows[row.seq] = row
 
 
 def _seq(row: Version) -> int:

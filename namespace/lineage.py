@@ -37,7 +37,7 @@ class Lineage:
         self.parent = parent
         self.skey = skey
         self._edit = edit
-        self._is_new = parent not in edit.view.volume.cache.inodes
+        self._is_new = edit.is_new(parent)
         self._changed: dict[int, Version | None] = {}
         self._fresh: set[int] = set()  # of those, what was not there before this edit
 

@@ -482,6 +482,18 @@ def test_all_of_it_works_from_a_cold_cache(hall):
     assert hall.findings() == []
 
 
+def test_a_handle_alone_finds_the_name_whose_version_it_is(hall):
+    hall.put(b"other", b"x")
+    first = hall.put(KEY, b"one").version_id
+    file = look(hall, b"d", b"f")
+    run(hall.ns.rename(ROOT, hall.root, b"d", hall.root, b"e"))
+    again = hall.reopen()
+    write(again, file, b"two")
+    assert versions(again, prefix=b"e/f") == [(b"e/f", 3, True), (b"e/f", 3, False)]
+    assert read(again, first, b"e/f") == b"one"
+    assert again.findings() == []
+
+
 def test_versions_that_are_loaded_late_do_not_bring_back_what_is_gone(hall):
     first = hall.put(KEY, b"one").version_id
     second = hall.put(KEY, b"two").version_id
