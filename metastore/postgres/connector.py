@@ -65,6 +65,10 @@ class Unfit(Exception):
     """The server or database must not be used; waiting does not help."""
 
 
+class Outdated(Unfit):
+    """The database has an older schema: `metastore.migrate` brings it to this program's."""
+
+
 def session_conninfo(dsn: str, name: str) -> str:
     """Return *dsn* with the settings of a session called *name*."""
     given = conninfo_to_dict(dsn)
@@ -120,7 +124,8 @@ async def _check_fitness(session: Session) -> None:
     if int.from_bytes(version) < _OLDEST_SERVER:
         raise Unfit(f"PostgreSQL {int.from_bytes(version) // 10000} is too old: 15 or newer is needed")
     if int.from_bytes(schema) != SCHEMA:
-        raise Unfit(f"the database has schema {int.from_bytes(schema)}, this program needs {SCHEMA}")
+        kind = Outdated if int.from_bytes(schema) < SCHEMA else Unfit
+        raise kind(f"the database has schema {int.from_bytes(schema)}, this program needs {SCHEMA}")
     if recovering == b"\x01":
         # A standby may be promoted, and the DSN may lead elsewhere at the next attempt.
         raise ConnectionLost("the server is a standby")
