@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from foundation.errors import NoReply
 from metastore.postgres.decoding import BLOB_COLUMNS, blob, tuples
 from metastore.postgres.encoding import INT8, INT8_ARRAY, bigint, bigint_array
+from metastore.postgres.fold import lock_references
 from metastore.postgres.parts import FENCED, Parts
 from metastore.postgres.session import SqlError, Statement
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _FENCE = Statement("fence", "SELECT gatefold_fence($1, $2, $3)", (INT8, INT8, INT8))
 _RECLAIM = Statement(
     "reclaim",
+    # Blobs are locked by number, as batches do: in another order the two would wait for each other in a circle.
     """
     WITH oldest AS (
         SELECT r.content FROM reclaim r WHERE r.vol = $1
@@ -32,8 +34,13 @@ _RECLAIM = Statement(
         WHERE x.vol = $1 AND x.content = c.content AND x."offset" = c."offset" RETURNING x.blob
     ), given_back AS (
         SELECT blob, count(*) AS refs FROM gone GROUP BY blob
+    ), locked AS (
+        SELECT b.id FROM blob b WHERE b.vol = $1 AND b.id IN (
+            SELECT x.blob FROM chunk c JOIN extent x ON x.vol = $1 AND x.content = c.content AND x."offset" = c."offset"
+        ) ORDER BY b.id FOR UPDATE
     ), moved AS (
-        UPDATE blob b SET refs = b.refs - g.refs FROM given_back g WHERE b.vol = $1 AND b.id = g.blob
+        UPDATE blob b SET refs = b.refs - g.refs FROM locked l JOIN given_back g ON g.blob = l.id
+        WHERE b.vol = $1 AND b.id = l.id
     ), finished AS (
         DELETE FROM reclaim r USING oldest o
         WHERE r.vol = $1 AND r.content = o.content AND (SELECT count(*) FROM chunk) < $2 RETURNING 1
@@ -68,7 +75,7 @@ _DOOM = Statement(
     # The outer condition is evaluated again on a row that a batch has just changed.
     """
     UPDATE blob SET doomed = $2 WHERE vol = $1 AND refs = 0 AND doomed = 0 AND id IN (
-        SELECT id FROM blob WHERE vol = $1 AND refs = 0 AND doomed = 0 ORDER BY id LIMIT $3
+        SELECT id FROM blob WHERE vol = $1 AND refs = 0 AND doomed = 0 ORDER BY id LIMIT $3 FOR UPDATE
     ) RETURNING id
     """,
     (INT8, INT8, INT8),
@@ -117,7 +124,7 @@ class PgGarbage(Parts):
 
     async def reclaim(self, vol: int, limit: int) -> int:
         """Free at most *limit* extents of detached contents; return how many, 0 only when there is no backlog."""
-        rows = await self._fenced(vol, (_RECLAIM, [bigint(vol), bigint(limit)]))
+        rows = await self._fenced(vol, lock_references(vol), (_RECLAIM, [bigint(vol), bigint(limit)]))
         return int(rows[0][0])
 
     async def reap_uploads(self, vol: int, now_ns: int, limit: int) -> int:
@@ -145,11 +152,14 @@ class PgGarbage(Parts):
         """Return those of *ids* without a blob row that lie in ranges of closed epochs."""
         return [row[0] for row in await self._maintain((_UNREFERENCED, [bigint(vol), bigint_array(ids)]))]
 
-    async def _fenced(self, vol: int, call: Call) -> list[tuple[Any, ...]]:
-        """Run *call* in one transaction with the fence of *vol*; raise NoReply if it does not hold."""
+    async def _fenced(self, vol: int, *calls: Call) -> list[tuple[Any, ...]]:
+        """Run *calls* in one transaction with the fence of *vol*; return the rows of the last.
+
+        Raise NoReply if the fence does not hold.
+        """
         fence = (_FENCE, [bigint(each) for each in (self._gateway, vol, self._epoch(vol))])
         try:
-            return tuples((await self._maintenance.query([fence, call]))[1])
+            return tuples((await self._maintenance.query([fence, *calls]))[-1])
         except SqlError as error:
             if error.sqlstate == FENCED:
                 raise NoReply(str(error)) from error
