@@ -27,20 +27,16 @@ _RECLAIM = Statement(
           AND (r.epoch = 0 OR r.epoch < (SELECT v.epoch FROM volume v WHERE v.vol = $1))
         ORDER BY r.content LIMIT 1
     ), chunk AS (
-        SELECT x.content, x."offset" FROM extent x JOIN oldest o ON x.vol = $1 AND x.content = o.content
-        ORDER BY x."offset" LIMIT $2
+        SELECT x.content, x."offset", x.blob FROM extent x JOIN oldest o ON x.vol = $1 AND x.content = o.content
+        ORDER BY x."offset" LIMIT $2 FOR UPDATE OF x
     ), gone AS (
         DELETE FROM extent x USING chunk c
-        WHERE x.vol = $1 AND x.content = c.content AND x."offset" = c."offset" RETURNING x.blob
-    ), given_back AS (
-        SELECT blob, count(*) AS refs FROM gone GROUP BY blob
+        WHERE x.vol = $1 AND x.content = c.content AND x."offset" = c."offset" RETURNING 1
     ), locked AS (
-        SELECT b.id FROM blob b WHERE b.vol = $1 AND b.id IN (
-            SELECT x.blob FROM chunk c JOIN extent x ON x.vol = $1 AND x.content = c.content AND x."offset" = c."offset"
-        ) ORDER BY b.id FOR UPDATE
+        SELECT b.id, c.refs FROM (SELECT blob, count(*) AS refs FROM chunk GROUP BY blob) c
+        JOIN blob b ON b.vol = $1 AND b.id = c.blob ORDER BY b.id FOR UPDATE OF b
     ), moved AS (
-        UPDATE blob b SET refs = b.refs - g.refs FROM locked l JOIN given_back g ON g.blob = l.id
-        WHERE b.vol = $1 AND b.id = l.id
+        UPDATE blob b SET refs = b.refs - l.refs FROM locked l WHERE b.vol = $1 AND b.id = l.id
     ), finished AS (
         DELETE FROM reclaim r USING oldest o
         WHERE r.vol = $1 AND r.content = o.content AND (SELECT count(*) FROM chunk) < $2 RETURNING 1
@@ -74,9 +70,11 @@ _DOOM = Statement(
     "doom",
     # The outer condition is evaluated again on a row that a batch has just changed.
     """
-    UPDATE blob SET doomed = $2 WHERE vol = $1 AND refs = 0 AND doomed = 0 AND id IN (
+    WITH chosen AS (
         SELECT id FROM blob WHERE vol = $1 AND refs = 0 AND doomed = 0 ORDER BY id LIMIT $3 FOR UPDATE
-    ) RETURNING id
+    )
+    UPDATE blob b SET doomed = $2 FROM chosen c
+    WHERE b.vol = $1 AND b.id = c.id AND b.refs = 0 AND b.doomed = 0 RETURNING b.id
     """,
     (INT8, INT8, INT8),
 )
