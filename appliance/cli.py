@@ -178,6 +178,18 @@ def check(home_path: Path, *, as_json: bool, repair: bool) -> None:
     sys.exit(0 if report.clean else 1)
 
 
+@main.command()
+@_home_option
+@_explained
+def upgrade(home_path: Path) -> None:
+    """Bring the database to the schema of this program; nothing may serve meanwhile."""
+    from appliance.tasks import run_upgrade  # noqa: PLC0415
+
+    home = _home(home_path)
+    before, after = _run(lambda reactor, clock: run_upgrade(reactor, clock, home))
+    click.echo(f"schema {before} -> {after}" if before != after else f"schema {after}: nothing to do")
+
+
 @main.group()
 def account() -> None:
     """Look at accounts and their keys."""

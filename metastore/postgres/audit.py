@@ -81,7 +81,9 @@ _EDGES = Statement(
 )
 _NAMES_OF = Statement(
     "names of",
-    f"SELECT {EDGE_COLUMNS} FROM edge e WHERE e.vol = $1 AND e.ino = $2 ORDER BY e.parent, e.skey LIMIT $3",
+    # OFFSET 0 keeps the order from choosing the index: by that of the order, the whole volume would be read.
+    f"SELECT * FROM (SELECT {EDGE_COLUMNS} FROM edge e WHERE e.vol = $1 AND e.ino = $2 OFFSET 0) e"
+    " ORDER BY e.parent, e.skey LIMIT $3",
     (INT8, INT8, INT8),
 )
 _EDGE_WIDTH = len(schema.edge.columns)
