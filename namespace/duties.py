@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _log = Logger()
 _after_reclaim = crash_point("garbage.after_reclaim")
+_after_reap = crash_point("reap.after_chunk")
 _after_doom = crash_point("garbage.after_doom")
 _after_delete = crash_point("garbage.after_delete")
 #: How often the duties look round, in seconds.
@@ -81,19 +82,24 @@ class Duties:
     def _is_due(self, volume: VolumeState) -> bool:
         now = self._hall.clock.now_ns()
         seen, until = self._active.get(volume.vol, (-1, 0))
-        if volume.last_batch != seen:
+        if volume.last_batch != seen or volume.readers:  # what open readers keep is deleted after the last of them
             self._active[volume.vol] = (volume.last_batch, now + QUIET_NS)
             return True
         return now < until
 
     async def collect(self, volume: VolumeState) -> None:
-        """Free detached contents, doom what nothing references, delete what was doomed long enough ago."""
+        """Free ended uploads and detached contents, doom what nothing references, delete what was doomed long ago."""
         metastore, bodies = self._hall.engine.metastore, self._hall.bodies
+        while not volume.dead and await metastore.reap_uploads(volume.vol, self._hall.clock.now_ns(), CHUNK):
+            _after_reap()
         while not volume.dead and await metastore.reclaim(volume.vol, CHUNK):
             _after_reclaim()
-        now = self._hall.clock.now_ns()
-        while not volume.dead and await metastore.doom(volume.vol, now, CHUNK) == CHUNK:
-            pass
+        now = volume.begin_doom(self._hall.clock.now_ns())
+        try:
+            while not volume.dead and await metastore.doom(volume.vol, now, CHUNK) == CHUNK:
+                pass
+        finally:
+            volume.end_doom()
         _after_doom()
         before = min(now - GRACE_NS, volume.oldest_read(now))
         while not volume.dead:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from foundation.aio import within
 from foundation.crash import crash_point
 from foundation.errors import FsError, NoReply, Unavailable
-from metastore.records import Edge, Extent, Inode, ObjectMeta
+from metastore.records import Edge, Extent, Inode, ObjectMeta, Reclaim
 from namespace.attributes import attr_of
 from namespace.loader import Loader
 from namespace.view import Missing, View
@@ -138,7 +138,7 @@ class Engine:
             elif kind is ObjectMeta and (meta_of := cache.inodes.get(int(key[0]))) is not None:
                 meta_of.meta, meta_of.meta_known = None, True
             else:
-                assert kind in (Extent, ObjectMeta)  # the body map changes by the plan's effects
+                assert kind in (Extent, ObjectMeta, Reclaim)  # the body map changes by the plan's effects
         self.loader.top_up(volume)
         return batch
 

@@ -14,8 +14,8 @@ from namespace.api import Listing, ListRequest
 from namespace.authority import READ, authorize
 from namespace.edit import Planned
 from namespace.hall import Verbs
+from namespace.metadata import object_info
 from namespace.names import is_directory_skey, key_components, successor
-from namespace.objects import object_info
 
 if TYPE_CHECKING:
     from metastore.records import Inode, KeyEntry

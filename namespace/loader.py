@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from foundation.aio import spawn
-from namespace.view import MAX_SIZE, NeedEdges, NeedExtents, NeedInode, NeedMeta, NeedNumbers, NeedPath
+from namespace.view import MAX_SIZE, NeedEdges, NeedExtents, NeedFetch, NeedInode, NeedMeta, NeedNumbers, NeedPath
 from namespace.volume import BLOCK, LOW_WATER
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ class Loader:
                 await self._path(volume, top, components)
             case NeedExtents():
                 await self._extents(volume, need)
+            case NeedFetch(fetch):
+                await fetch(self._metastore)
             case NeedMeta(entry):
                 meta = await self._metastore.load_meta(volume.vol, entry.ino)
                 if not entry.meta_known:

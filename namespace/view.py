@@ -7,7 +7,7 @@ highest batch of all that was consulted: the answer leaves when that batch is du
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec import Struct
 
@@ -17,6 +17,9 @@ from namespace.extents import ExtentMap
 from namespace.names import directory_skey, file_skey
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from metastore.api import MetaStore
     from metastore.records import Edge, ObjectMeta
     from namespace.api import FileId
     from namespace.cache import InodeEntry
@@ -66,7 +69,13 @@ class NeedNumbers(Struct, frozen=True):
     kind: str
 
 
-Need: TypeAlias = NeedInode | NeedEdges | NeedPath | NeedExtents | NeedMeta | NeedNumbers
+class NeedFetch(Struct, frozen=True):
+    """Something else is not in memory; *fetch* brings it there, by the late-load rule."""
+
+    fetch: Callable[[MetaStore], Coroutine[Any, Any, None]]
+
+
+Need: TypeAlias = NeedInode | NeedEdges | NeedPath | NeedExtents | NeedMeta | NeedNumbers | NeedFetch
 
 
 class Missing(Exception):
@@ -191,6 +200,12 @@ class View:
             entry.extents = extents
             self.volume.cache.recount(entry)
         return extents
+
+    def settle_readers(self, content: int) -> None:
+        """Let open readers of *content*, which is about to change or to go, keep what they see (`snapshot`)."""
+        snapshot = self.volume.snapshots.get(content)
+        if snapshot is not None:
+            raise Missing(NeedFetch(snapshot.freeze))
 
     def meta(self, entry: InodeEntry) -> ObjectMeta | None:
         """Return the object's S3 metadata."""

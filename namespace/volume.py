@@ -10,12 +10,14 @@ import secrets
 from typing import TYPE_CHECKING
 
 from namespace.cache import Cache
+from namespace.uploads import UploadTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from metastore.api import NumberBlock
     from metastore.records import Volume
+    from namespace.snapshot import Snapshot
 
 #: How many numbers are reserved ahead in one commit, and when the next block is fetched.
 BLOCK = 1 << 16
@@ -68,15 +70,36 @@ class VolumeState:
         self.dead = False  # the incarnation is over: whoever waited gives no answer
         self.readers: dict[int, int] = {}  # open reads -> ns they began: younger doomed blobs stay
         self._next_reader = 0
+        self._moment = 0
+        self._dooming: int | None = None  # the moment that blobs being doomed just now will bear
+        self.snapshots: dict[int, Snapshot] = {}  # content -> what its open readers still read from the table
+        self.uploads = UploadTable(self.cache)
+
+    def moment(self, now_ns: int) -> int:
+        """Return *now_ns*, or the last moment if the clock was set back: reads and dooms keep their order."""
+        self._moment = max(self._moment, now_ns)
+        return self._moment
 
     def new_verifier(self) -> None:
         """Change the write verifier: UNSTABLE bytes were dropped (RFC 1813, section 3.3.21)."""
         self.verifier = secrets.token_bytes(8)
 
+    def begin_doom(self, now_ns: int) -> int:
+        """Return the moment to doom blobs at; until `end_doom` new reads count as begun then.
+
+        A blob that such a read sees alive may be let go and doomed at that moment, which is before the read began.
+        """
+        self._dooming = self.moment(now_ns)
+        return self._dooming
+
+    def end_doom(self) -> None:
+        """Note that nothing is being doomed any more."""
+        self._dooming = None
+
     def begin_read(self, now_ns: int) -> int:
         """Keep every blob that is alive now until `end_read` of the returned token."""
         self._next_reader += 1
-        self.readers[self._next_reader] = now_ns
+        self.readers[self._next_reader] = self.moment(now_ns) if self._dooming is None else self._dooming
         return self._next_reader
 
     def end_read(self, token: int) -> None:
@@ -84,5 +107,5 @@ class VolumeState:
         self.readers.pop(token, None)
 
     def oldest_read(self, now_ns: int) -> int:
-        """Return when the oldest read under way began; *now_ns* if there is none."""
-        return min(self.readers.values(), default=now_ns)
+        """Return the moment at which the oldest read under way began; that of *now_ns* if there is none."""
+        return min(self.readers.values(), default=self.moment(now_ns))
