@@ -46,8 +46,8 @@ class Loader:
                 await self._path(volume, top, components)
             case NeedExtents():
                 await self._extents(volume, need)
-            case NeedFetch(fetch):
-                await fetch(self._metastore)
+            case NeedFetch(fetch, arguments):
+                await fetch(self._metastore, *arguments)
             case NeedMeta(entry):
                 meta = await self._metastore.load_meta(volume.vol, entry.ino)
                 if not entry.meta_known:

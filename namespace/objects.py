@@ -63,7 +63,7 @@ class ObjectVerbs(Verbs):
         except BaseException:
             volume.end_read(token)
             raise
-        return ObjectReader(info, tags, pinned, volume, (self._engine.metastore, self._bodies), token)
+        return ObjectReader(info, tags, pinned, volume, (self._engine, self._bodies), token)
 
     async def delete_object(
         self, caller: Caller, bucket: str, key: bytes, conditions: Conditions = NO_CONDITIONS

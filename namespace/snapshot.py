@@ -16,7 +16,6 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, TypeAlias
 
 from foundation.aio import Promise
-from foundation.errors import NoReply
 from metastore.records import Extent
 from namespace.reading import committed_pieces, fetch
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from metastore.records import Inode
     from namespace.api import Buffer, ObjectInfo
     from namespace.cache import InodeEntry
+    from namespace.engine import Engine
     from namespace.view import View
     from namespace.volume import VolumeState
     from storage_engine.api import BodyStore
@@ -134,8 +134,8 @@ class ObjectReader:
         tags: dict[str, str],
         pinned: Pinned,
         volume: VolumeState,
-        rooms: tuple[MetaStore, BodyStore],
-        token: int,
+        rooms: tuple[Engine, BodyStore],
+        token: object,
     ) -> None:
         """Read the bytes of *pinned*; *token* keeps their blobs."""
         self.info = info
@@ -144,13 +144,11 @@ class ObjectReader:
         self._snapshot = pinned if isinstance(pinned, Snapshot) else None
         self._known = (0, 0) if self._snapshot is not None else (0, info.size)
         self._volume = volume
-        self._metastore, self._bodies = rooms
+        self._engine, self._bodies = rooms
         self._token = token
 
     async def read(self, offset: int, length: int) -> Sequence[Buffer]:
         """Return exactly *length* bytes, which must lie inside the object."""
-        if self._volume.dead:
-            raise NoReply("the volume's incarnation ended")  # its successor does not know that the content is read
         extents = await self._touching(offset, offset + length)
         return await fetch(self._bodies, self._volume, committed_pieces(extents, offset, length))
 
@@ -171,9 +169,8 @@ class ObjectReader:
         extents: list[Extent] = []
         position = start
         while position < end and snapshot.frozen is None:
-            page = await self._metastore.load_extents(self._volume.vol, snapshot.content, position, WINDOW)
-            if self._volume.dead:
-                raise NoReply("the volume's incarnation ended")  # its successor may have changed the rows
+            page = await self._engine.metastore.load_extents(self._volume.vol, snapshot.content, position, WINDOW)
+            await self._engine.release(self._volume, 0)  # a successor may have changed the rows
             extents += page
             position = page[-1].offset + page[-1].length if len(page) == WINDOW else self.info.size
         if snapshot.frozen is None:

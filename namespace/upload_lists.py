@@ -35,7 +35,7 @@ class UploadListVerbs(Verbs):
             return Planned(lambda: info)
 
         upload = await self._engine.run(volume, plan)
-        await self._engine.release(volume, volume.last_batch)
+        await self._engine.settled(volume)
         found = await self._engine.metastore.load_parts(volume.vol, target.upload_id, after, limit + 1)
         parts = tuple(part_info(part) for part in found[:limit])
         return PartPage(upload, parts, parts[-1].number if len(found) > limit and parts else None)
@@ -50,7 +50,7 @@ class UploadListVerbs(Verbs):
             return Planned(lambda: None)
 
         await self._engine.run(volume, plan)
-        await self._engine.release(volume, volume.last_batch)
+        await self._engine.settled(volume)
         page = _Page(request)
         upper = successor(request.prefix) if request.prefix else None
         while not page.is_full and (upper is None or page.after[0] < upper):

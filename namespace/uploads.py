@@ -131,8 +131,7 @@ def find_part(view: View, upload: Upload, number: int) -> Part | None:
     """Return part *number* of an upload in progress, if there is one."""
     entry = _entry(view, upload.upload_id)
     if number not in entry.parts and not entry.whole:
-        table, vol = view.volume.uploads, view.volume.vol
-        raise Missing(NeedFetch(lambda metastore: table.fetch_part(metastore, vol, upload.upload_id, number)))
+        raise Missing(NeedFetch(view.volume.uploads.fetch_part, (view.volume.vol, upload.upload_id, number)))
     return entry.parts.get(number)
 
 
@@ -140,15 +139,14 @@ def find_parts(view: View, upload: Upload) -> dict[int, Part | None]:
     """Return all parts of an upload in progress, by number; None stands for one that does not exist."""
     entry = _entry(view, upload.upload_id)
     if not entry.whole:
-        table, vol = view.volume.uploads, view.volume.vol
-        raise Missing(NeedFetch(lambda metastore: table.fetch_parts(metastore, vol, upload.upload_id)))
+        raise Missing(NeedFetch(view.volume.uploads.fetch_parts, (view.volume.vol, upload.upload_id)))
     return entry.parts
 
 
 def _entry(view: View, upload_id: bytes) -> UploadEntry:
-    table, vol = view.volume.uploads, view.volume.vol
+    table = view.volume.uploads
     entry = table.use(upload_id, view.stamp)
     if entry is None:
-        raise Missing(NeedFetch(lambda metastore: table.fetch(metastore, vol, upload_id)))
+        raise Missing(NeedFetch(table.fetch, (view.volume.vol, upload_id)))
     view.batch = max(view.batch, entry.batch)
     return entry

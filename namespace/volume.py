@@ -68,44 +68,37 @@ class VolumeState:
         self.numbers = {kind: NumberPool() for kind in ("ino", "cookie", "content", "blob")}
         self.last_batch = 0  # the newest batch with a change of this volume: what a tree-wide page waits for
         self.dead = False  # the incarnation is over: whoever waited gives no answer
-        self.readers: dict[int, int] = {}  # open reads -> ns they began: younger doomed blobs stay
-        self._next_reader = 0
-        self._moment = 0
-        self._dooming: int | None = None  # the moment that blobs being doomed just now will bear
+        self.readers: dict[object, int] = {}  # open reads -> ns they began: younger doomed blobs stay
+        self._dooming_since: int | None = None
         self.snapshots: dict[int, Snapshot] = {}  # content -> what its open readers still read from the table
         self.uploads = UploadTable(self.cache)
-
-    def moment(self, now_ns: int) -> int:
-        """Return *now_ns*, or the last moment if the clock was set back: reads and dooms keep their order."""
-        self._moment = max(self._moment, now_ns)
-        return self._moment
 
     def new_verifier(self) -> None:
         """Change the write verifier: UNSTABLE bytes were dropped (RFC 1813, section 3.3.21)."""
         self.verifier = secrets.token_bytes(8)
 
-    def begin_doom(self, now_ns: int) -> int:
-        """Return the moment to doom blobs at; until `end_doom` new reads count as begun then.
-
-        A blob that such a read sees alive may be let go and doomed at that moment, which is before the read began.
-        """
-        self._dooming = self.moment(now_ns)
-        return self._dooming
-
-    def end_doom(self) -> None:
-        """Note that nothing is being doomed any more."""
-        self._dooming = None
-
-    def begin_read(self, now_ns: int) -> int:
+    def begin_read(self, now_ns: int) -> object:
         """Keep every blob that is alive now until `end_read` of the returned token."""
-        self._next_reader += 1
-        self.readers[self._next_reader] = self.moment(now_ns) if self._dooming is None else self._dooming
-        return self._next_reader
+        token = object()
+        self.readers[token] = now_ns if self._dooming_since is None else min(now_ns, self._dooming_since)
+        return token
 
-    def end_read(self, token: int) -> None:
+    def end_read(self, token: object) -> None:
         """Let the blobs go."""
         self.readers.pop(token, None)
 
     def oldest_read(self, now_ns: int) -> int:
-        """Return the moment at which the oldest read under way began; that of *now_ns* if there is none."""
-        return min(self.readers.values(), default=self.moment(now_ns))
+        """Return when the oldest read under way began; *now_ns* if there is none."""
+        return min(self.readers.values(), default=now_ns)
+
+    def begin_dooming(self, now_ns: int) -> int:
+        """Return the time to doom blobs at: none that a read under way may need is older.
+
+        The statement runs later than *now_ns*, so reads that begin before `end_dooming` count as begun at that time.
+        """
+        self._dooming_since = max([now_ns, *self.readers.values()])
+        return self._dooming_since
+
+    def end_dooming(self) -> None:
+        """Note that the blobs are doomed."""
+        self._dooming_since = None

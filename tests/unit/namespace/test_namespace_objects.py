@@ -345,29 +345,6 @@ def test_a_reader_of_a_volume_that_was_taken_anew_reads_no_further(hall):
     reader.close()
 
 
-def test_a_blob_seen_alive_while_others_are_doomed_outlives_its_reader(hall):
-    """The moment of a doom is taken before its statement runs: a read may begin, and its object go, in between."""
-    hall.store(b"a", b"body")
-    volume = next(iter(hall.ns._volumes.every()))
-    doom, readers = hall.metastore.doom, []
-
-    async def slow_doom(vol, now_ns, limit):
-        if not readers:
-            hall.clock.advance(0.5)
-            readers.append(run(hall.ns.open_object(ROOT, "bucket", b"a", Conditions())))
-            run(hall.ns.delete_object(ROOT, "bucket", b"a"))
-        return await doom(vol, now_ns, limit)
-
-    hall.metastore.doom = slow_doom
-    run(hall.ns._duties.collect(volume))
-    for _ in range(4):
-        hall.clock.advance(30)
-    assert b"".join(run(readers[0].read(0, 4))) == b"body"
-    readers[0].close()
-    hall.settle()
-    assert hall.rows(Blob) == []
-
-
 def test_a_clock_that_is_set_back_dooms_nothing_under_a_reader(hall):
     hall.store(b"a", b"body")
     reader = run(hall.ns.open_object(ROOT, "bucket", b"a", Conditions()))
