@@ -22,6 +22,7 @@ from foundation.errors import (
     InvalidPart,
     InvalidPartOrder,
     PartTooSmall,
+    UploadNotFound,
 )
 from metastore.records import Part, Reclaim, Upload
 from namespace.api import PartInfo, PutRequest, UploadInfo
@@ -33,7 +34,7 @@ from namespace.edit import Edit, Planned
 from namespace.putting import Said, check_put, plan_object
 from namespace.transfer import pour
 from namespace.upload_body import BodyUpload
-from namespace.uploads import find_part, find_parts, find_upload
+from namespace.uploads import find_completed, find_part, find_parts, find_upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -205,16 +206,23 @@ class MultipartVerbs(CopyVerbs):
         conditions: Conditions,
         checksums: dict[str, str],
     ) -> ObjectInfo:
-        """Make an object of *parts* and end the upload, in one Change."""
+        """Make an object of *parts* and end the upload, in one Change.
+
+        Asked again, with the same parts, it answers the same as long as this gateway remembers.
+        """
         volume = await self._volumes.named(target.bucket)
-        return await self._trying(lambda: self._complete(volume, caller, target, parts, conditions, checksums))
+        chosen = tuple(parts)
+        try:
+            return await self._trying(lambda: self._complete(volume, caller, target, chosen, conditions, checksums))
+        except UploadNotFound:
+            return await self._engine.run(volume, lambda view: _plan_completed(view, caller, target, chosen))
 
     async def _complete(
         self,
         volume: VolumeState,
         caller: Caller,
         target: UploadTarget,
-        parts: Sequence[PartChoice],
+        parts: tuple[PartChoice, ...],
         conditions: Conditions,
         checksums: dict[str, str],
     ) -> ObjectInfo:
@@ -238,7 +246,14 @@ class MultipartVerbs(CopyVerbs):
             request = PutRequest(target.key, upload.headers, upload.user, conditions)
             edit = Edit(view, self._clock.now_ns())
             _put_upload(edit, replace(upload, ended=edit.now_ns))
-            return plan_object(edit, caller, request, body, Said(etag, checksums, upload.tags, upload.acl))
+            planned = plan_object(edit, caller, request, body, Said(etag, checksums, upload.tags, upload.acl))
+
+            def answer() -> ObjectInfo:
+                info = planned.answer()
+                volume.uploads.complete(upload.upload_id, parts, info)
+                return info
+
+            return Planned(answer, planned.change, planned.effects)
 
         try:
             info = await self._engine.run(volume, name)
@@ -264,9 +279,13 @@ class MultipartVerbs(CopyVerbs):
 def find_upload_of(view: View, caller: Caller, target: UploadTarget) -> Upload:
     """Return the upload in progress; raise UploadNotFound, or AccessDenied of another account's."""
     upload = find_upload(view, target.upload_id, target.key)
+    _require_owner(view, caller, upload)
+    return upload
+
+
+def _require_owner(view: View, caller: Caller, upload: Upload) -> None:
     if caller.account not in (upload.owner, view.volume.row.owner):
         raise AccessDenied("another account's upload")
-    return upload
 
 
 def upload_info(upload: Upload) -> UploadInfo:
@@ -339,6 +358,14 @@ def _plan_part(view: View, caller: Caller, target: UploadTarget, number: int) ->
     check_put(view, caller, PutRequest(target.key, {}, {}))
     content = view.number("content")
     return Planned(lambda: content)
+
+
+def _plan_completed(
+    view: View, caller: Caller, target: UploadTarget, parts: tuple[PartChoice, ...]
+) -> Planned[ObjectInfo]:
+    upload, info = find_completed(view, target.upload_id, target.key, parts)
+    _require_owner(view, caller, upload)
+    return Planned(lambda: info)
 
 
 def _put_upload(edit: Edit, upload: Upload) -> None:

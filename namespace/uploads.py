@@ -16,6 +16,7 @@ from namespace.view import Missing, NeedFetch
 if TYPE_CHECKING:
     from metastore.api import MetaStore
     from metastore.records import Part, Upload
+    from namespace.api import ObjectInfo, PartChoice
     from namespace.cache import Cache
     from namespace.view import View
 
@@ -30,15 +31,21 @@ _MAX_LOOKS = 16
 class UploadEntry:
     """One upload in memory. `upload` None: there is no such upload."""
 
-    __slots__ = ("batch", "parts", "stamp", "upload", "whole")
+    __slots__ = ("batch", "completed", "parts", "stamp", "upload", "whole")
 
     def __init__(self, upload: Upload | None) -> None:
         """Enter a loaded *upload*, its parts not known."""
         self.upload = upload
         self.parts: dict[int, Part | None] = {}
         self.whole = False  # all parts are known
+        self.completed: tuple[tuple[PartChoice, ...], ObjectInfo] | None = None  # of what, and what was answered
         self.batch = 0  # of the last change
         self.stamp = 0
+
+    @property
+    def rows(self) -> int:
+        """Return how many rows, or things of their size, are in memory."""
+        return 1 + len(self.parts) + (len(self.completed[0]) if self.completed is not None else 0)
 
 
 class UploadTable:
@@ -98,6 +105,13 @@ class UploadTable:
             self._count(1)
         entry.upload, entry.batch = upload, batch
 
+    def complete(self, upload_id: bytes, parts: tuple[PartChoice, ...], info: ObjectInfo) -> None:
+        """Remember what a completion that was just installed answers: install's alone."""
+        entry = self._entries[upload_id]
+        before = entry.rows
+        entry.completed, entry.parts = (parts, info), {}  # nobody looks at the parts of an upload that has ended
+        self._count(entry.rows - before)
+
     def put_part(self, part: Part, batch: int) -> None:
         """Make *part* what memory shows as of *batch*: install's alone."""
         entry = self._entries[part.upload_id]
@@ -113,7 +127,7 @@ class UploadTable:
             upload_id = next(iter(self._entries))
             entry = self._entries.pop(upload_id)
             if self._cache.may_forget(entry.stamp, entry.batch):
-                self._rows -= 1 + len(entry.parts)
+                self._rows -= entry.rows
             else:
                 self._entries[upload_id] = entry
 
@@ -125,6 +139,19 @@ def find_upload(view: View, upload_id: bytes, key: bytes) -> Upload:
     if upload is None or upload.ended or upload.object_key != key:
         raise UploadNotFound("no such upload")
     return upload
+
+
+def find_completed(
+    view: View, upload_id: bytes, key: bytes, parts: tuple[PartChoice, ...]
+) -> tuple[Upload, ObjectInfo]:
+    """Return an upload that memory knows was completed of just these *parts*, and the answer; raise UploadNotFound.
+
+    A client that lost the answer asks again; it must not learn that the upload never was.
+    """
+    entry = _entry(view, upload_id)
+    if entry.upload is None or entry.upload.object_key != key or entry.completed is None or entry.completed[0] != parts:
+        raise UploadNotFound("no such upload")
+    return entry.upload, entry.completed[1]
 
 
 def find_part(view: View, upload: Upload, number: int) -> Part | None:

@@ -110,6 +110,19 @@ def test_an_object_copied_onto_itself_keeps_its_content_and_its_time(hall):
     assert hall.reopen().head(b"a") == info
 
 
+def test_what_is_said_of_an_edited_file_by_a_copy_onto_itself_holds_for_the_edit(hall):
+    hall.store(b"a", b"body")
+    hall.write(b"a", 0, b"B")
+    shown, user = hall.head(b"a"), {"mtime": "7.5", "md5chksum": "y"}
+    info = hall.copy(b"a", b"a", replace=True, user=user)
+    assert (info.etag, info.user, info.last_modified) == (shown.etag, user, shown.last_modified)
+    hall.write(b"a", 0, b"b")
+    info = hall.head(b"a")
+    assert info.etag != shown.etag
+    assert info.user.keys() == {"mtime"}
+    assert info.user["mtime"] != "7.5"
+
+
 def test_pending_data_stays_when_an_object_is_copied_onto_itself_and_is_not_copied(hall):
     hall.store(b"a", b"body")
     hall.write(b"a", 0, b"B", Stability.UNSTABLE)

@@ -6,8 +6,10 @@ import hashlib
 
 import pytest
 from hall import ROOT, begin, run
+from msgspec.structs import replace as with_fields
 from object_hall import PART, ObjectHall, choice, md5_of
 
+from foundation.aio import Promise
 from foundation.crash import crash_point
 from foundation.errors import (
     AccessDenied,
@@ -31,6 +33,8 @@ from namespace.api import (
     UploadRequest,
     UploadTarget,
 )
+from namespace.cache import Cache
+from namespace.uploads import UploadTable
 
 ONE, TWO, LAST = b"1" * PART, b"2" * (PART + 7), b"tail"
 
@@ -178,6 +182,33 @@ def test_an_aborted_upload_is_gone_with_its_parts(hall):
 
 
 @pytest.mark.usefixtures("small_chunks")
+def test_a_completion_asked_again_is_answered_the_same(hall):
+    """A client whose connection broke asks again, perhaps before the first has ended."""
+    upload = hall.upload(b"a")
+    parts = [hall.part(upload, number, ONE) for number in range(1, 6)]
+    absent = Conditions(if_none_match=(b"*",))
+    hall.metastore.hold_commits()
+    work = [hall.ns.complete_upload(ROOT, upload, list(map(choice, parts)), absent, {}) for _ in range(2)]
+    first, second = map(begin, work)
+    hall.metastore.release_commits()
+    assert first.result == second.result == hall.head(b"a")
+    hall.settle()
+    assert hall.complete(upload, parts, absent) == first.result
+    run(hall.ns.delete_object(ROOT, "bucket", b"a"))
+    assert hall.complete(upload, parts) == first.result
+    with pytest.raises(NotFound):
+        hall.head(b"a")
+    with pytest.raises(UploadNotFound):
+        hall.complete(upload, parts[:2])
+    stranger = Caller(0, 0, account="stranger")
+    with pytest.raises(AccessDenied):
+        run(hall.ns.complete_upload(stranger, upload, list(map(choice, parts)), absent, {}))
+    with pytest.raises(UploadNotFound):
+        run(hall.ns.abort_upload(ROOT, upload))
+    nothing_is_left(hall)
+
+
+@pytest.mark.usefixtures("small_chunks")
 def test_an_abort_between_the_chunks_of_a_completion_wins(hall):
     upload = hall.upload(b"a")
     parts = [choice(hall.part(upload, number, ONE)) for number in range(1, 6)]
@@ -269,6 +300,54 @@ def test_parts_sent_side_by_side_and_loaded_late_are_all_there(hall):
     early.addErrback(lambda _: None)
     hall.complete(upload, [first, second])
     assert hall.read(b"a") == ONE + LAST
+
+
+def test_a_load_never_replaces_a_part_that_was_stored_meanwhile():
+    """The load of all parts is on its way with what it saw when it began; a part is stored again."""
+    old, new, other = (Part(1, b"u", number, content, 1, b"", {}, 0) for number, content in ((1, 1), (1, 9), (2, 2)))
+    upload, arrived = Upload(1, b"u", b"k", "", 0, {}, {}, {}, {}, ""), Promise()
+
+    class Slow:
+        async def load_upload(self, vol, upload_id):
+            return upload
+
+        async def load_parts(self, vol, upload_id, after, limit):
+            await arrived
+            return [part for part in (old, other) if part.number > after][:limit]
+
+    table = UploadTable(Cache(1 << 20, lambda: 0))
+    run(table.fetch(Slow(), 1, b"u"))
+    all_parts, one_part = begin(table.fetch_parts(Slow(), 1, b"u")), begin(table.fetch_part(Slow(), 1, b"u", 1))
+    table.put_part(new, 3)
+    arrived.resolve(None)
+    assert all_parts.called
+    assert one_part.called
+    entry = table.use(b"u", 1)
+    assert entry.parts == {1: new, 2: other}
+    ended = with_fields(upload, ended=5)
+    table.put(ended, 4)
+    run(table.fetch(Slow(), 1, b"u"))
+    assert table.use(b"u", 2).upload is ended
+
+
+def test_an_end_that_is_not_durable_yet_is_not_forgotten(hall, monkeypatch):
+    monkeypatch.setattr("namespace.uploads.ROWS_LIMIT", 0)
+    ending, others = hall.upload(b"a"), [hall.upload(b"b"), hall.upload(b"c")]
+    hall = hall.reopen()
+    run(hall.ns.begin_part(ROOT, ending, 1))
+    hall.metastore.hold_commits()
+    aborting = begin(hall.ns.abort_upload(ROOT, ending))
+    for upload in others:
+        run(hall.ns.begin_part(ROOT, upload, 1))
+    late = begin(hall.ns.begin_part(ROOT, ending, 1))
+    assert not aborting.called
+    assert not late.called  # a refusal, too, waits for what it rests on
+    hall.metastore.release_commits()
+    assert late.result.check(UploadNotFound)
+    late.addErrback(lambda _: None)
+    run(hall.ns.begin_part(ROOT, others[0], 1))
+    table = next(iter(hall.ns._volumes.every())).uploads
+    assert len(table._entries) == 1
 
 
 def test_more_uploads_than_memory_holds_change_nothing_but_speed(hall, monkeypatch):
