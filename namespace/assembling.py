@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from metastore.api import MetaStore
     from metastore.records import Extent, Inode, Part
+    from namespace.api import CopySource
     from namespace.cache import InodeEntry
     from namespace.contents import ContentDraft
     from namespace.view import View
@@ -47,13 +48,24 @@ class Slice(Struct, frozen=True):
     check: Callable[[View], None]  # raises Changed, or why the copy may not go on
 
 
-def slice_of(image: Inode, start: int, end: int | None, check: Callable[[View], None]) -> Slice:
-    """Return bytes of a file; raise InvalidArgument for a range that is empty or goes beyond the end."""
-    if end is None and start == 0:
-        end = image.size
-    elif end is None or not 0 <= start < end <= image.size:
+def end_of(source: CopySource, size: int) -> int:
+    """Return where the bytes end that *source* names; raise InvalidArgument for a range that is not inside *size*."""
+    if is_whole(source):
+        return size
+    if source.end is None or not 0 <= source.start < source.end <= size:
         raise InvalidArgument("the range is not inside the source")
-    return Slice(image.content, None if image.extents else tuple(inline_extent(image)), start, end, check)
+    return source.end
+
+
+def is_whole(source: CopySource) -> bool:
+    """Tell whether *source* is all of an object."""
+    return source.start == 0 and source.end is None
+
+
+def slice_of(image: Inode, source: CopySource, check: Callable[[View], None]) -> Slice:
+    """Return the bytes of a file that *source* names; raise InvalidArgument for a range that is not inside it."""
+    inline = None if image.extents else tuple(inline_extent(image))
+    return Slice(image.content, inline, source.start, end_of(source, image.size), check)
 
 
 def slice_of_part(part: Part, check: Callable[[View], None]) -> Slice:
@@ -87,7 +99,7 @@ async def assemble(metastore: MetaStore, draft: ContentDraft, slices: list[Slice
             shift = position - piece.start
             async for extent in _extents(metastore, draft.volume.vol, piece):
                 start, end = max(extent.offset, piece.start), min(extent.offset + extent.length, piece.end)
-                draft.add(start + shift, part_of(extent, start, end), check=piece.check)
+                draft.add_reference(start + shift, part_of(extent, start, end), piece.check)
                 if draft.is_full:
                     await draft.store()
             position += piece.end - piece.start

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from foundation.aio import spawn
 from foundation.crash import crash_point
@@ -58,20 +59,21 @@ class ContentDraft:
         self._checks: dict[Callable[[View], None], None] = {}
         self._is_given_up = False
 
-    def add(
-        self, offset: int, source: Extent, blob: Blob | None = None, check: Callable[[View], None] | None = None
-    ) -> None:
-        """Add the bytes of *source* at *offset*: of a new *blob*, or of one that *check* proves to be referenced."""
-        extent = Extent(self.volume.vol, self.content, offset, source.length, source.blob, source.blob_offset)
+    def add_new(self, offset: int, blob: Blob) -> None:
+        """Add all bytes of a new *blob* at *offset*."""
+        self._used += blob.size
+        self._extents.append(Extent(self.volume.vol, self.content, offset, blob.size, blob.id, 0))
+        self._blobs.append(blob)
+
+    def add_reference(self, offset: int, source: Extent, check: Callable[[View], None]) -> None:
+        """Add the bytes of *source* at *offset*, whose blob *check* proves to be referenced."""
+        extent = replace(source, content=self.content, offset=offset)
         self._used += extent.length
         if self._extents and adjoins(self._extents[-1], extent):
             self._extents[-1] = joined(self._extents[-1], extent)
         else:
             self._extents.append(extent)
-        if blob is not None:
-            self._blobs.append(blob)
-        if check is not None:
-            self._checks[check] = None
+        self._checks[check] = None
 
     @property
     def is_full(self) -> bool:

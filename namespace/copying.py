@@ -15,7 +15,7 @@ from foundation.aio import gather
 from foundation.crash import crash_point
 from foundation.errors import FsError, InvalidArgument, Unavailable
 from metastore.records import ObjectMeta
-from namespace.assembling import FEW, TRIES, Changed, Slice, assemble, copied_body, layout, slice_of
+from namespace.assembling import FEW, TRIES, Changed, Slice, assemble, copied_body, is_whole, layout, slice_of
 from namespace.conditions import check_source
 from namespace.contents import ContentDraft
 from namespace.edit import Edit, Planned
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _after_name = crash_point("copy.after_name")
+#: Sources of one composed object, as many as an upload has parts.
+SOURCES_MAX = 10_000
 
 
 class Found(Struct, frozen=True):
@@ -91,8 +93,8 @@ class CopyVerbs(TransferVerbs):
         self, caller: Caller, bucket: str, request: PutRequest, sources: Sequence[CopySource]
     ) -> ObjectInfo:
         """Make an object of the *sources*, all of *bucket*, one behind the other."""
-        if not sources or any(source.bucket != bucket for source in sources):
-            raise InvalidArgument("an object is composed of objects of its own bucket")
+        if not 0 < len(sources) <= SOURCES_MAX or any(source.bucket != bucket for source in sources):
+            raise InvalidArgument("an object is composed of 1 to 10,000 objects of its own bucket")
         volume = await self._volumes.named(bucket)
 
         async def attempt() -> ObjectInfo:
@@ -154,11 +156,6 @@ class CopyVerbs(TransferVerbs):
         return edit.planned(lambda: shown_info(edit, request.key, image.ino))
 
 
-def is_whole(source: CopySource) -> bool:
-    """Tell whether *source* is all of an object."""
-    return source.start == 0 and source.end is None
-
-
 def look_source(view: View, caller: Caller, source: CopySource) -> Found:
     """Find the object to copy from; raise as a GET does, but PreconditionFailed for any condition that fails."""
     info, image = look(view, caller, source.key, source.conditions, check_source)
@@ -178,7 +175,7 @@ def copy_slice(caller: Caller, source: CopySource, found: Found) -> Slice:
     image = found.image
     if is_directory(image):
         return Slice(0, (), 0, 0, check)  # the key of a directory is an empty object
-    return slice_of(image, source.start, source.end, check)
+    return slice_of(image, source, check)
 
 
 def described(found: Found, source: CopySource, request: PutRequest, *, replace: bool) -> tuple[Said, PutRequest]:

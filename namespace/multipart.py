@@ -26,10 +26,10 @@ from foundation.errors import (
 )
 from metastore.records import Part, Reclaim, Upload
 from namespace.api import PartInfo, PutRequest, UploadInfo
-from namespace.assembling import Changed, assemble, slice_of_part
+from namespace.assembling import Changed, assemble, is_whole, slice_of_part
 from namespace.conditions import check_source
 from namespace.contents import ContentDraft, name_part_body
-from namespace.copying import CopyVerbs, copy_slice, is_whole, look_source
+from namespace.copying import CopyVerbs, copy_slice, look_source
 from namespace.edit import Edit, Planned
 from namespace.putting import Said, check_put, plan_object
 from namespace.transfer import pour
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from namespace.api import (
-        Buffer,
         Caller,
         Conditions,
         CopySource,
@@ -74,10 +73,8 @@ class _PartSession:
         self._target = target
         self._number = number
         self._body = body
-
-    async def write(self, data: Buffer) -> None:
-        """Take more of the body; return when there is room for the next piece."""
-        await self._body.write(data)
+        self.write = body.write
+        self.abort = body.abort
 
     async def finish(self, etag: bytes, checksums: dict[str, str]) -> PartInfo:
         """Make the body the upload's part, atomically; raise UploadNotFound if the upload has ended."""
@@ -89,10 +86,6 @@ class _PartSession:
         except FsError:
             self._body.abort()
             raise
-
-    def abort(self) -> None:
-        """Forget the body: nothing changed."""
-        self._body.abort()
 
 
 class MultipartVerbs(CopyVerbs):

@@ -22,7 +22,7 @@ from namespace.paths import KeyPath, is_object
 from namespace.upload_body import BodyUpload
 
 if TYPE_CHECKING:
-    from namespace.api import Buffer, Caller, ObjectInfo, PutRequest
+    from namespace.api import Caller, ObjectInfo, PutRequest
     from namespace.cache import InodeEntry
     from namespace.contents import Body
     from namespace.hall import Hall
@@ -64,10 +64,8 @@ class _PutSession:
         self._caller = caller
         self._request = request
         self._body = body
-
-    async def write(self, data: Buffer) -> None:
-        """Take more of the body; return when there is room for the next piece."""
-        await self._body.write(data)
+        self.write = body.write
+        self.abort = body.abort
 
     async def finish(self, etag: bytes, checksums: dict[str, str]) -> ObjectInfo:
         """Check again, and make the body the object's content in one Change."""
@@ -84,10 +82,6 @@ class _PutSession:
         except FsError:
             self._body.abort()
             raise
-
-    def abort(self) -> None:
-        """Forget the body: nothing changed."""
-        self._body.abort()
 
 
 class Said(Struct, frozen=True):

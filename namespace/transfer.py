@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace as with_fields
 
-from foundation.errors import InvalidArgument
+from namespace.assembling import end_of, is_whole
 from namespace.conditions import check_source
 from namespace.objects import ObjectVerbs
 from namespace.putting import PutVerb, Said
@@ -36,14 +36,13 @@ class TransferVerbs(ObjectVerbs, PutVerb):
         try:
             info = reader.info
             wanted = request if replace else with_fields(request, headers=info.headers, user=info.user)
-            whole = source.start == 0 and source.end is None
             session = await self.begin_put(caller, bucket, wanted)
             try:
                 await pour(reader, source, session)
             except BaseException:
                 session.abort()
                 raise
-            said = Said(info.etag, info.checksums, reader.tags) if whole else Said(None)
+            said = Said(info.etag, info.checksums, reader.tags) if is_whole(source) else Said(None)
             return await session.finish_as(said)
         finally:
             reader.close()
@@ -51,9 +50,7 @@ class TransferVerbs(ObjectVerbs, PutVerb):
 
 async def pour(reader: ObjectReader, source: CopySource, sink: Sink) -> None:
     """Write the bytes that *source* names into *sink*; raise InvalidArgument if they do not lie in the object."""
-    start, end = source.start, reader.info.size if source.end is None else source.end
-    if (start, source.end) != (0, None) and (source.end is None or not 0 <= start < end <= reader.info.size):
-        raise InvalidArgument("the range is not inside the source")
-    for offset in range(start, end, READ_BYTES):
+    end = end_of(source, reader.info.size)
+    for offset in range(source.start, end, READ_BYTES):
         for buffer in await reader.read(offset, min(READ_BYTES, end - offset)):
             await sink.write(buffer)

@@ -13,7 +13,7 @@ from msgspec import Struct
 from foundation.aio import Promise, spawn
 from foundation.crash import crash_point
 from foundation.errors import FsError, NoSpace
-from metastore.records import Blob, Extent
+from metastore.records import Blob
 from namespace.contents import ContentDraft
 from storage_engine.api import MAX_BLOB_BYTES, BlobId, Origin
 
@@ -102,9 +102,8 @@ class BodyUpload:
         piece = self._flying[0]
         where: Placement = await piece.placement
         self._flying.popleft()
-        vol = self._volume.vol
-        blob = Blob(vol, piece.blob, piece.size, 1, where.ring_epoch, where.missing, where.handoff)
-        self._draft.add(piece.offset, Extent(vol, 0, 0, piece.size, piece.blob, 0), blob)
+        blob = Blob(self._volume.vol, piece.blob, piece.size, 1, where.ring_epoch, where.missing, where.handoff)
+        self._draft.add_new(piece.offset, blob)
         if self._draft.is_full:
             await self._draft.store()
 
