@@ -90,20 +90,16 @@ class ContentDraft:
             self.give_up()
 
     def _plan_chunk(self, view: View) -> Planned[None]:
-        self.check(view)
+        for check in self._checks:
+            check(view)
         edit = Edit(view, self._clock.now_ns())
         if not self._stored:
             edit.put(Reclaim(self.volume.vol, self.content, edit.now_ns, self.volume.epoch))
         _put_extents(edit, self._extents, self._blobs)
         return edit.planned(lambda: None)
 
-    def check(self, view: View) -> None:
-        """Raise what the sources of the extents not stored yet say, if they are not what they were."""
-        for check in self._checks:
-            check(view)
-
     def body(self, size: int) -> Body:
-        """Return the content, *size* bytes long; the Change that names it must run `check` too."""
+        """Return the content, *size* bytes long; the plan that names it must check the sources once more."""
         return Body(self.content, size, self._used, self._stored, tuple(self._extents), tuple(self._blobs))
 
     def give_up(self) -> None:

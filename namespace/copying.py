@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _after_name = crash_point("copy.after_name")
-#: Sources of one composed object, as many as an upload has parts.
-SOURCES_MAX = 10_000
+#: Sources of one composed object: each is looked up again in the plan that names it.
+SOURCES_MAX = 1000
 
 
 class Found(Struct, frozen=True):
@@ -94,7 +94,7 @@ class CopyVerbs(TransferVerbs):
     ) -> ObjectInfo:
         """Make an object of the *sources*, all of *bucket*, one behind the other."""
         if not 0 < len(sources) <= SOURCES_MAX or any(source.bucket != bucket for source in sources):
-            raise InvalidArgument("an object is composed of 1 to 10,000 objects of its own bucket")
+            raise InvalidArgument("an object is composed of 1 to 1,000 objects of its own bucket")
         volume = await self._volumes.named(bucket)
 
         async def attempt() -> ObjectInfo:
