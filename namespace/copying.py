@@ -70,8 +70,8 @@ class CopyVerbs(TransferVerbs):
     ) -> ObjectInfo:
         def plan(view: View) -> Planned[Any]:  # of ObjectInfo, or of (Found, content) where more is to do
             found = look_source(view, caller, source)
-            target = check_put(view, caller, request).target
             image = found.image
+            target = check_put(view, caller, request, image.size).object(view)
             if target is not None and target.ino == image.ino and target.nlink == 1 and is_whole(source):
                 return self._describe(view, found, request, replace=replace)
             content = view.number("content")
@@ -145,9 +145,6 @@ class CopyVerbs(TransferVerbs):
             raise InvalidArgument("an object copied onto itself, and nothing to change")
         image, entry = found.image, view.entry(found.image.ino)
         edit = Edit(view, self._clock.now_ns())
-        if is_directory(image):
-            edit.touch(entry)
-            return edit.planned(lambda: found.info)
         # What was shown holds for this content from now on, whoever wrote it.
         edit.touch(entry, etag=found.info.etag, etag_seq=image.write_seq)
         before = view.meta(entry)

@@ -29,8 +29,9 @@ _NS = 1_000_000_000
 
 def object_info(key: bytes, image: Inode, meta: ObjectMeta | None) -> ObjectInfo:
     """Return what S3 shows of *image* under *key*."""
+    etag, modified_ns = validators(image)
     if is_directory(image):
-        return ObjectInfo(key, 0, EMPTY_ETAG, image.mtime, {"content-type": DIRECTORY_CONTENT_TYPE}, {}, {})
+        return ObjectInfo(key, 0, etag, modified_ns, {"content-type": DIRECTORY_CONTENT_TYPE}, {}, {})
     headers = dict(meta.headers) if meta is not None else {}
     if "content-type" not in headers:
         headers["content-type"] = content_type(key)
@@ -38,7 +39,12 @@ def object_info(key: bytes, image: Inode, meta: ObjectMeta | None) -> ObjectInfo
     if not is_as_put(image):
         # Digests of other bytes, and a time before the edit, would let a sync skip it.
         user, checksums = edited_user(user, image.mtime), {}
-    return ObjectInfo(key, image.size, etag_of(image), image.content_time, headers, user, checksums)
+    return ObjectInfo(key, image.size, etag, modified_ns, headers, user, checksums)
+
+
+def validators(image: Inode) -> tuple[bytes, int]:
+    """Return the ETag and Last-Modified (ns) that S3 shows of *image*."""
+    return (EMPTY_ETAG, image.mtime) if is_directory(image) else (etag_of(image), image.content_time)
 
 
 def edited_user(user: dict[str, str], mtime_ns: int) -> dict[str, str]:

@@ -97,7 +97,7 @@ class MultipartVerbs(CopyVerbs):
         upload_id = secrets.token_hex(_ID_BYTES).encode()
 
         def plan(view: View) -> Planned[UploadInfo]:
-            check_put(view, caller, PutRequest(request.key, {}, {}))
+            check_put(view, caller, PutRequest(request.key, request.headers, request.user))
             edit = Edit(view, self._clock.now_ns())
             upload = Upload(
                 volume.vol,
@@ -222,7 +222,8 @@ class MultipartVerbs(CopyVerbs):
         def plan(view: View) -> Planned[tuple[list[Part], int]]:
             upload = find_upload_of(view, caller, target)
             chosen = chosen_parts(find_parts(view, upload), parts)
-            check_put(view, caller, PutRequest(target.key, {}, {}, conditions))
+            request = PutRequest(target.key, upload.headers, upload.user, conditions)
+            check_put(view, caller, request, sum(part.size for part in chosen))
             content = view.number("content")
             return Planned(lambda: (chosen, content))
 

@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING
 
 from foundation.aio import gather
 from foundation.errors import FsError, InvalidArgument
-from metastore.records import ROOT_INO, Edge, InodeFlag
 from namespace.api import NO_CONDITIONS, Deleted
-from namespace.authority import READ, authorize, authorize_entry
+from namespace.authority import READ, authorize
 from namespace.conditions import check_read, check_write
 from namespace.edit import Edit, Planned
 from namespace.hall import Verbs
-from namespace.metadata import object_info
-from namespace.paths import KeyPath, is_object
+from namespace.metadata import object_info, validators
+from namespace.paths import KeyPath
+from namespace.placing import delete
 from namespace.snapshot import ObjectReader, Snapshot, pin
-from namespace.tree import unlink
 from namespace.view import View, is_directory
 
 if TYPE_CHECKING:
@@ -73,14 +72,13 @@ class ObjectVerbs(Verbs):
 
         def plan(view: View) -> Planned[None]:
             path = KeyPath(view, caller, key)
-            target = path.target
-            if target is None or not is_object(target):
+            seen = path.object(view)
+            if seen is None:
                 check_write(conditions, None, 0)
                 return Planned(lambda: None)
-            authorize_entry(caller, path.parent(len(path.components) - 1), target)
-            check_delete(conditions, caller, key, target)
+            check_delete(conditions, caller, seen)
             edit = Edit(view, self._clock.now_ns())
-            _delete(edit, path, target)
+            delete(edit, caller, path)
             return edit.planned(lambda: None)
 
         await self._engine.run(volume, plan)
@@ -121,42 +119,8 @@ def look(
     return info, image
 
 
-def check_delete(conditions: Conditions, caller: Caller, key: bytes, target: Inode) -> None:
+def check_delete(conditions: Conditions, caller: Caller, seen: Inode) -> None:
     """Raise PreconditionFailed unless the object may go; who asks by ETag must be one who may read."""
-    if conditions == NO_CONDITIONS:
-        return
-    authorize(caller, target, READ)
-    info = object_info(key, target, None)
-    check_write(conditions, info.etag, info.last_modified)
-
-
-def _delete(edit: Edit, path: KeyPath, target: Inode) -> None:
-    """Plan the removal of the last component, then of implied directories that are left empty."""
-    index = len(path.components) - 1
-    entry = edit.view.entry(target.ino)
-    if is_directory(target) and target.entries:
-        edit.touch(entry, flags=target.flags & ~InodeFlag.EXPLICIT)  # the key goes, the directory has others
-        return
-    _remove(edit, path, index)
-    while index:
-        index -= 1
-        directory = edit.image(edit.view.entry(path.found[index].ino))
-        if directory.entries or directory.flags & InodeFlag.EXPLICIT or directory.ino == ROOT_INO:
-            return
-        _remove(edit, path, index)
-
-
-def _remove(edit: Edit, path: KeyPath, index: int) -> None:
-    """Plan the removal of component *index* from its directory."""
-    view = edit.view
-    parent = view.entry(path.parent(index).ino)
-    edge = view.edge(parent.ino, path.components[index])
-    assert isinstance(edge, Edge)  # the path was found by it
-    entry = view.entry(edge.ino)
-    directory = is_directory(edit.image(entry))
-    if directory:
-        edit.unplace(edge)
-        edit.drop_inode(edit.image(entry))
-    else:
-        unlink(edit, entry, edge)
-    edit.touch_directory(parent, entries=-1, links=-int(directory))
+    if conditions != NO_CONDITIONS:
+        authorize(caller, seen, READ)
+        check_write(conditions, *validators(seen))

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from foundation.errors import FsError, KeyConflict, NotSupported
-from metastore.records import Edge, FileType, Inode, InodeFlag, ObjectMeta
-from namespace.attributes import EMPTY_ETAG, etag_of
+from foundation.errors import FsError, NotSupported
+from metastore.records import ObjectMeta
 from namespace.authority import WRITE, authorize, authorize_entry
 from namespace.conditions import check_write
 from namespace.contents import name_body
 from namespace.edit import Edit, Planned
 from namespace.hall import Verbs
-from namespace.metadata import object_info
-from namespace.paths import KeyPath, is_object
+from namespace.metadata import DIRECTORY_CONTENT_TYPE, object_info, validators
+from namespace.paths import KeyPath
+from namespace.placing import make_file, put_marker
 from namespace.upload_body import BodyUpload
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from namespace.hall import Hall
     from namespace.view import View
     from namespace.volume import VolumeState
-
-DIRECTORY_MODE = 0o755
-FILE_MODE = 0o644
 
 
 class PutVerb(Verbs):
@@ -95,43 +92,36 @@ class Said(Struct, frozen=True):
 
 def plan_object(edit: Edit, caller: Caller, request: PutRequest, body: Body, said: Said) -> Planned[ObjectInfo]:
     """Check permission, conflicts and conditions, and plan that *body* is the object's content."""
-    path = check_put(edit.view, caller, request)
-    if path.names_directory:
-        return _put_directory(edit, caller, path, request.key, body)
+    path = check_put(edit.view, caller, request, body.size)
+    if path.names_directory and not _has_body(request, body.size):
+        made = put_marker(edit, caller, path)
+        return edit.planned(lambda: shown_info(edit, request.key, made.ino))
     return _put_file(edit, caller, path, request, body, said)
 
 
-def check_put(view: View, caller: Caller, request: PutRequest) -> KeyPath:
-    """Raise unless *caller* may put the object now."""
+def check_put(view: View, caller: Caller, request: PutRequest, size: int = 0) -> KeyPath:
+    """Raise unless *caller* may put the object, of which *size* bytes are known, now."""
     path = KeyPath(view, caller, request.key)
     path.check_room(view)
-    target = path.target
-    if target is None:
-        check_write(request.conditions, None, 0)
+    if path.names_directory and view.volume.strict and _has_body(request, size):
+        raise NotSupported("a directory's key with a body, in a strict bucket")
+    seen = path.object(view)
+    check_write(request.conditions, *((None, 0) if seen is None else validators(seen)))
+    if path.target is None:
         authorize_entry(caller, path.parent(len(path.found)))
-        return path
-    if path.names_directory:
-        check_write(request.conditions, EMPTY_ETAG if is_object(target) else None, target.mtime)
-        authorize(caller, target, WRITE)
-        return path
-    if target.type != FileType.REGULAR:
-        raise KeyConflict("the key names a symbolic link or a special file")
-    check_write(request.conditions, etag_of(target), target.content_time)
-    authorize(caller, target, WRITE)
+    elif path.file is not None:
+        authorize(caller, path.file, WRITE)
+    elif _has_body(request, size):
+        authorize_entry(caller, path.target)
+    else:
+        authorize(caller, path.target, WRITE)
     return path
 
 
-def _put_directory(edit: Edit, caller: Caller, path: KeyPath, key: bytes, body: Body) -> Planned[ObjectInfo]:
-    """Make the directory explicit: it is listed as its key."""
-    if body.size:
-        raise NotSupported("a directory's key with a body")
-    if path.target is not None:
-        entry = edit.view.entry(path.target.ino)
-        edit.touch(entry, flags=path.target.flags | InodeFlag.EXPLICIT)
-        ino = path.target.ino
-    else:
-        ino = _make_directories(edit, caller, path, len(path.components), explicit=True).ino
-    return edit.planned(lambda: shown_info(edit, key, ino))
+def _has_body(request: PutRequest, size: int) -> bool:
+    """Tell whether a directory's key gets more than the plain marker that an explicit directory is."""
+    kind, _, _ = request.headers.get("content-type", DIRECTORY_CONTENT_TYPE).partition(";")
+    return bool(size or request.user or request.headers.keys() - {"content-type"} or kind != DIRECTORY_CONTENT_TYPE)
 
 
 def _put_file(
@@ -139,11 +129,13 @@ def _put_file(
 ) -> Planned[ObjectInfo]:
     """Give the object its new content; make it, and the directories its key needs, where they are missing."""
     fields = {**name_body(edit, body), "etag": said.etag}
-    target = path.target
+    target = path.file
     if target is not None and target.nlink == 1:
         ino = _overwrite(edit, edit.view.entry(target.ino), fields)
+        if path.names_directory:
+            edit.make_explicit(path.found[-1].ino)
     else:
-        ino = _make_file(edit, caller, path, fields)
+        ino = make_file(edit, caller, path, {"write_seq": 1, "etag_seq": 1, **fields}).ino
     if request.headers or request.user or said.checksums or said.tags or said.acl:
         meta = ObjectMeta(edit.view.volume.vol, ino, request.headers, request.user, said.checksums, said.tags, said.acl)
         edit.put(meta)
@@ -170,46 +162,6 @@ def _drop_overlay(edit: Edit, entry: InodeEntry) -> None:
         if overlay.runs:
             overlay.discard()
             edit.view.volume.new_verifier()
-
-
-def _make_file(edit: Edit, caller: Caller, path: KeyPath, fields: dict[str, Any]) -> int:
-    """Make a new file under the key; one that has further names keeps its content under those."""
-    last = len(path.components) - 1
-    skey = path.components[last]
-    parent = _make_directories(edit, caller, path, last)
-    target = path.target
-    mode, uid, gid = FILE_MODE, caller.uid, caller.gid
-    if target is not None:
-        mode, uid, gid = target.mode, target.uid, target.gid
-    made = edit.new_inode(FileType.REGULAR, mode, uid, gid, write_seq=1, etag_seq=1, **fields)
-    if target is None:
-        edit.place(parent.ino, skey, made.ino)
-        edit.count_entry(parent.ino)
-        return made.ino
-    edge = edit.view.edge(parent.ino, skey)
-    assert isinstance(edge, Edge)  # the path was found by it
-    entry = edit.view.entry(target.ino)
-    edit.touch(entry, nlink=target.nlink - 1)
-    edit.place(parent.ino, skey, made.ino, edge.cookie)
-    edit.touch_directory(edit.view.entry(parent.ino))
-    return made.ino
-
-
-def _make_directories(edit: Edit, caller: Caller, path: KeyPath, upto: int, *, explicit: bool = False) -> Inode:
-    """Make the missing directories among the first *upto* components, implied; return the last one.
-
-    *explicit*: the last of them is what the caller asked for, so it stays when it is empty.
-    """
-    directory = path.parent(min(len(path.found), upto))
-    for index in range(len(path.found), upto):
-        flags = int(InodeFlag.EXPLICIT) if explicit and index == upto - 1 else 0
-        made = edit.new_inode(
-            FileType.DIRECTORY, DIRECTORY_MODE, caller.uid, caller.gid, parent=directory.ino, flags=flags
-        )
-        edit.place(directory.ino, path.components[index], made.ino)
-        edit.count_entry(directory.ino, links=1)
-        directory = made
-    return directory
 
 
 def shown_info(edit: Edit, key: bytes, ino: int) -> ObjectInfo:

@@ -210,6 +210,21 @@ def test_a_directory_marker_is_copied_as_a_marker(hall):
     assert run(hall.ns.lookup(ROOT, hall.root, b"e")).file.type == 2
 
 
+def test_the_body_of_a_directory_key_is_copied_like_any_other(hall):
+    hall.store(b"d/", b"body", user={"k": "1"})
+    info = hall.copy(b"d/", b"e/")
+    assert hall.read(b"e/") == b"body"
+    assert (info.etag, info.user) == (md5_of(b"body"), {"k": "1"})
+    hall.copy(b"d/", b"plain")
+    assert hall.read(b"plain") == b"body"
+    hall.copy(b"e/", b"e/", replace=True, user={"k": "2"})
+    assert (hall.head(b"e/").user, hall.read(b"e/")) == ({"k": "2"}, b"body")
+    upload = hall.upload(b"d/")
+    hall.complete(upload, [hall.part(upload, 1, b"by parts")])
+    assert hall.read(b"d/") == b"by parts"
+    hall.settle()
+
+
 @pytest.mark.usefixtures("small_chunks")
 def test_an_object_is_composed_of_ranges(hall):
     hall.store(b"a", BIG)
