@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from metastore.records import FileType, Inode
-from namespace.attributes import etag_of
+from namespace.attributes import etag_of, is_as_put
 from namespace.edit import inline_fields
+from namespace.metadata import edited_user
 from namespace.view import MAX_SIZE, inline_extent, new_generation
 
 if TYPE_CHECKING:
+    from metastore.records import ObjectMeta
     from namespace.cache import InodeEntry
     from namespace.edit import Edit
 
@@ -74,7 +76,7 @@ def _archived(edit: Edit, entry: InodeEntry, image: Inode, *, content: int, exte
     )
     meta = edit.view.meta(entry)
     if meta is not None:
-        edit.put(replace(meta, ino=made.ino, checksums=meta.checksums if _is_own(image) else {}))
+        edit.put(replace(_as_shown(meta, image), ino=made.ino))
     return made
 
 
@@ -85,23 +87,23 @@ def close(edit: Edit, entry: InodeEntry) -> None:
     edit.set(entry, **_closed(image))
 
 
-def _is_own(image: Inode) -> bool:
-    """Tell whether the ETag and checksums that are kept are those of the content."""
-    return image.etag is not None and image.etag_seq == image.write_seq
-
-
 def _closed(image: Inode) -> dict[str, object]:
     """Return the fields by which the ETag shown now stays, whatever the inode's number is."""
     return {"etag": etag_of(image), "etag_seq": image.write_seq}
 
 
 def _strip_meta(edit: Edit, entry: InodeEntry, image: Inode) -> None:
-    """Let checksums go that are not the content's: they would be shown again once the ETag is."""
-    if _is_own(image):
+    """Let go what is said of another content: it would be shown again once the ETag is closed."""
+    if is_as_put(image):
         return
     meta = edit.view.meta(entry)
-    if meta is not None and meta.checksums:
-        edit.put(replace(meta, checksums={}))
+    if meta is not None:
+        edit.put(_as_shown(meta, image))
+
+
+def _as_shown(meta: ObjectMeta, image: Inode) -> ObjectMeta:
+    """Return the metadata that S3 shows of *image* (see `metadata`)."""
+    return meta if is_as_put(image) else replace(meta, user=edited_user(meta.user, image.mtime), checksums={})
 
 
 def _forget_overlay(entry: InodeEntry) -> None:

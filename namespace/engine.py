@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from foundation.aio import within
 from foundation.crash import crash_point
 from foundation.errors import FsError, NoReply, Unavailable
-from metastore.records import Edge, Extent, Inode, ObjectMeta, Version
+from metastore.records import Edge, Extent, Inode, ObjectMeta, Reclaim, Version
 from namespace.attributes import attr_of
 from namespace.loader import Loader
 from namespace.view import Missing, View
@@ -174,7 +174,7 @@ def _drop(cache: Cache, kind: RowType, key: tuple[int | bytes, ...], batch: int)
     elif kind is ObjectMeta:
         cache.put_meta(int(key[0]), None)
     else:
-        assert kind is Extent  # the body map changes by the plan's effects
+        assert kind in (Extent, Reclaim)  # the body map changes by the plan's effects
 
 
 def _seen(view: View, file: FileId) -> Attr | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from metastore.records import NEWEST, NULL_VERSION
+from namespace.attributes import is_as_put
 from namespace.intervals import IntervalSet
 
 if TYPE_CHECKING:
@@ -86,8 +87,8 @@ def _seq(row: Version) -> int:
 def is_open(image: Inode, now_ns: int) -> bool:
     """Tell whether NFS is still writing *image*'s content: it is no version of its own before it was left alone.
 
-    What S3 wrote is one at once: its ETag is that of the content.
+    What S3 wrote is one at once. What nobody wrote yet is none, unless it was closed (`archive.close`).
     """
-    if image.etag is not None and image.etag_seq == image.write_seq:
+    if is_as_put(image) and (image.write_seq or image.etag is not None):
         return False
     return not image.write_seq or now_ns - image.content_time < QUIET_NS

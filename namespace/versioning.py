@@ -10,28 +10,28 @@ from foundation.crash import crash_point
 from foundation.errors import AccessDenied, InvalidArgument
 from metastore.records import NEWEST, NULL_VERSION, ROOT_INO, VersionEntry
 from namespace.api import (
-    DeleteResult,
+    NO_CONDITIONS,
+    CopySource,
     ObjectInfo,
     VersionInfo,
     VersionListing,
     VersionListRequest,
 )
 from namespace.authority import READ, authorize
+from namespace.conditions import check_read
 from namespace.edit import Planned
-from namespace.hall import Verbs
 from namespace.lineage import seq_of
+from namespace.metadata import object_info
 from namespace.names import successor
-from namespace.objects import ObjectReader, object_info
+from namespace.objects import ObjectVerbs, look
 from namespace.paths import KeyPath
 from namespace.trails import Trail
-from namespace.versions import lock_of, look_version, plan_delete, plan_lock
-from namespace.view import View, is_directory
+from namespace.versions import lock_of, plan_lock
 from namespace.volume import ENABLED, SUSPENDED, VERSIONING
 
 if TYPE_CHECKING:
-    from metastore.records import Extent
     from namespace.api import Caller, OpenObject
-    from namespace.cache import InodeEntry
+    from namespace.view import View
     from namespace.volume import VolumeState
 
 _after_setting = crash_point("versioning.after_commit")
@@ -41,7 +41,7 @@ _ONE_MORE = 1
 _TOP = b"top"
 
 
-class VersionVerbs(Verbs):
+class VersionVerbs(ObjectVerbs):
     """Versions, seen and removed."""
 
     async def get_versioning(self, caller: Caller, bucket: str) -> str:
@@ -65,33 +65,14 @@ class VersionVerbs(Verbs):
         volume = await self._volumes.named(bucket)
 
         def plan(view: View) -> Planned[ObjectInfo]:
-            info, _ = _info(view, caller, key, version_id)
+            info, _ = look(view, caller, key, NO_CONDITIONS, check_read, version_id)
             return Planned(lambda: info)
 
         return await self._engine.run(volume, plan)
 
     async def open_version(self, caller: Caller, bucket: str, key: bytes, version_id: bytes) -> OpenObject:
         """Open a version's content; raise as `head_version` does."""
-        volume = await self._volumes.named(bucket)
-
-        def plan(view: View) -> Planned[tuple[ObjectInfo, list[Extent]]]:
-            info, entry = _info(view, caller, key, version_id)
-            snapshot = list(view.extents(entry, 0, info.size).extents)
-            return Planned(lambda: (info, snapshot))
-
-        token = volume.begin_read(self._clock.now_ns())
-        try:
-            info, extents = await self._engine.run(volume, plan)
-        except BaseException:
-            volume.end_read(token)
-            raise
-        return ObjectReader(info, extents, volume, self._bodies, token)
-
-    async def delete_version(self, caller: Caller, bucket: str, key: bytes, version_id: bytes) -> DeleteResult:
-        """Remove one version for good; raise AccessDenied if a lock keeps it."""
-        volume = await self._volumes.named(bucket)
-        now = self._clock.now_ns
-        return await self._engine.run(volume, lambda view: plan_delete(view, caller, key, version_id, now()))
+        return await self._open(caller, CopySource(bucket, key, version_id=version_id), check_read)
 
     async def get_lock(self, caller: Caller, bucket: str, key: bytes, version_id: bytes) -> tuple[int, bool]:
         """Return until when a version is retained, and whether it has a legal hold."""
@@ -128,12 +109,6 @@ class VersionVerbs(Verbs):
             if not page.take(entries):
                 break
         return page.listing()
-
-
-def _info(view: View, caller: Caller, key: bytes, version_id: bytes) -> tuple[ObjectInfo, InodeEntry]:
-    entry, image = look_version(view, caller, key, version_id)
-    info = object_info(key, image, None if is_directory(image) else view.meta(entry))
-    return replace(info, version_id=version_id), entry
 
 
 def _require_owner(caller: Caller, volume: VolumeState) -> None:
