@@ -31,7 +31,7 @@ async def committed(store, change):
 async def sound_volume(store, name="bucket"):
     """Make it; return its rows.
 
-    The files `one` (one extent), `two` (two, also named below/again), `old` (a version of `one`, without a name); the
+    The files `one` (one extent), `two` (two, also named below/again), `old` (a version of `gone`, without a name); the
     directory `below/` with the link `link` and the directory's own body; the ghost `dead/` with a delete marker; an
     upload with a part, a detached content, a draft.
     """
@@ -67,8 +67,8 @@ async def sound_volume(store, name="bucket"):
     s.blobs = [Blob(vol, blob, 30, 2, 1), Blob(vol, blob + 1, 10, 1, 1), Blob(vol, blob + 2, 7, 2, 1)]
     s.upload = Upload(vol, b"upload", b"dir/key", "me", 5, {}, {}, {}, {}, "")
     s.part = Part(vol, b"upload", 1, content + 3, 7, b"e", {}, 6)
-    s.version = Version(vol, 1, b"one", -1, b"v1", s.old.ino, 7)
-    s.newest = Version(vol, 1, b"one", -2, b"v2", s.one.ino, 8)
+    s.version = Version(vol, 1, b"gone", -1, b"v1", s.old.ino, 7)
+    s.newest = Version(vol, 1, b"gone", -2, b"v2", 0, 8)
     s.marker = Version(vol, s.dead.ino, b"x", -1, b"v3", 0, 9)
     versions = (s.version, s.newest, s.marker)
     s.gone = Reclaim(vol, content + 4, 8)

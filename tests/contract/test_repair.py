@@ -65,6 +65,7 @@ REPAIRABLE = [
     ("inode.entries", put(lambda s: replace(s.below, entries=5))),
     ("inode.nlink", put(lambda s: replace(s.two, nlink=3))),
     ("inode.nlink", put(lambda s: replace(s.top, nlink=2))),
+    ("inode.history", put(lambda s: replace(s.top, history=9))),
     ("inode.nlink", put(lambda s: replace(s.old, nlink=1))),
     ("inode.named", put(lambda s: file(s.vol, s.ino + 50, nlink=0))),
     ("inode.named inode.entries", drop(Edge, lambda s: s.edges[0].key)),
@@ -151,12 +152,15 @@ UNREPAIRABLE = [
         put(
             lambda s: replace(s.edges[3], ghost=True),
             lambda s: replace(s.two, nlink=1),
-            lambda s: replace(s.below, entries=2),
+            lambda s: replace(s.below, entries=2, history=1),
         ),
     ),
     ("meta.inode", put(lambda s: replace(s.meta, ino=s.below.ino))),
-    ("version.inode", put(lambda s: replace(s.version, seq=2, version_id=b"v2", ino=s.below.ino))),
-    ("version.parent", put(lambda s: replace(s.version, parent=s.one.ino, version_id=b"v2"))),
+    ("inode.named version.inode version.kept", put(lambda s: replace(s.version, ino=s.below.ino))),
+    (
+        "version.parent",
+        put(lambda s: replace(s.version, parent=s.one.ino, ino=0), lambda s: replace(s.one, history=1)),
+    ),
     ("extent.end", put(lambda s: replace(s.two, size=29))),
     ("extent.inline", put(lambda s: replace(s.two, x_blob=s.blob))),
     (
