@@ -27,21 +27,12 @@ def attr_of(entry: InodeEntry) -> Attr:
 
 
 def _overlaid(entry: InodeEntry, image: Inode) -> Attr:
+    size, mtime, ctime, used = image.size, image.mtime, image.ctime, image.used
     overlay = entry.overlay
-    if overlay is None:
-        return plain_attr(image)
-    mtime = image.mtime if overlay.mtime is None else overlay.mtime
-    size = max(image.size, overlay.end)
-    return _attr(image, size, mtime, max(image.ctime, overlay.ctime))
-
-
-def plain_attr(image: Inode) -> Attr:
-    """Return the attributes of *image* alone."""
-    return _attr(image, image.size, image.mtime, image.ctime)
-
-
-def _attr(image: Inode, size: int, mtime: int, ctime: int) -> Attr:
-    used = image.used
+    if overlay is not None:
+        mtime = mtime if overlay.mtime is None else overlay.mtime
+        size = max(size, overlay.end)
+        ctime = max(ctime, overlay.ctime)
     if image.type == FileType.DIRECTORY:
         size = used = DIRECTORY_SIZE
     return Attr(
@@ -54,7 +45,7 @@ def _attr(image: Inode, size: int, mtime: int, ctime: int) -> Attr:
         size,
         used,
         image.rdev,
-        image.atime,
+        entry.atime or image.atime,
         mtime,
         ctime,
     )

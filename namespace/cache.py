@@ -33,7 +33,7 @@ MAX_LOOKS = 1024
 class InodeEntry:
     """One inode in memory. `image` None is a deletion mark."""
 
-    __slots__ = ("attr", "batch", "cost", "extents", "image", "ino", "meta", "meta_known", "overlay", "stamp")
+    __slots__ = ("atime", "attr", "batch", "cost", "extents", "image", "ino", "meta", "meta_known", "overlay", "stamp")
 
     def __init__(self, ino: int, image: Inode | None, batch: int) -> None:
         """Enter *image* as of *batch* (0: as loaded)."""
@@ -41,6 +41,7 @@ class InodeEntry:
         self.image = image
         self.batch = batch
         self.stamp = 0
+        self.atime = 0  # of a read since the image was made, which no Change has carried yet; 0: the image's holds
         self.attr: Attr | None = None  # what getattr shows; None: to be made anew
         self.overlay: Overlay | None = None
         self.extents: ExtentMap | None = None
@@ -146,7 +147,7 @@ class Cache:
         entry = self.inodes.get(image.ino)
         if entry is None:
             return self._new_inode(image.ino, image, batch)
-        entry.image, entry.batch, entry.attr = image, batch, None
+        entry.image, entry.batch, entry.attr, entry.atime = image, batch, None, 0
         return entry
 
     def drop_inode(self, ino: int, batch: int) -> None:

@@ -8,7 +8,16 @@ from foundation.errors import GuardFailed, InvalidArgument, IsDirectory, NotPerm
 from metastore.records import FileType
 from namespace.api import NOW
 from namespace.attributes import Before, attr_of
-from namespace.authority import WRITE, authorize, authorize_io, authorize_owner
+from namespace.authority import (
+    SETGID,
+    TOUCH,
+    WRITE,
+    authorize_io,
+    authorize_owner,
+    in_group,
+    mode_written_by,
+    without_privileges,
+)
 from namespace.edit import Edit, Planned, inline_fields
 from namespace.extents import Draft
 from namespace.hall import Verbs
@@ -20,7 +29,8 @@ if TYPE_CHECKING:
     from namespace.cache import InodeEntry
 
 MODE_BITS = 0o7777
-SETUID, SETGID = 0o4000, 0o2000
+#: A truncation that lets more extents go than this says so in one row, not in one for each.
+ROWS_DROPPED = 16
 DEFAULT_MODES = {FileType.DIRECTORY: 0o755, FileType.SYMLINK: 0o777}
 DEFAULT_FILE_MODE = 0o644
 
@@ -45,7 +55,7 @@ class SetAttrVerb(Verbs):
                 if image.type != FileType.REGULAR:
                     raise InvalidArgument("only a file has a size to set")
                 authorize_io(caller, image, WRITE)
-                truncate(edit, entry, change.size)
+                truncate(edit, caller, entry, change.size)
             if fields or change.size is None:
                 edit.touch(entry, **fields)
             if "mtime" in fields:
@@ -55,36 +65,40 @@ class SetAttrVerb(Verbs):
         return await self._engine.run(volume, plan, (file,))
 
 
-def _fields(caller: Caller, image: Inode, change: SetAttr, now_ns: int) -> dict[str, int]:
-    """Return the inode fields that *change* sets, after checking the right to each."""
+def _fields(caller: Caller, image: Inode, change: SetAttr, now_ns: int) -> dict[str, object]:
+    """Return the inode fields that *change* sets, after checking the right to each (chmod(2), chown(2), utimes(2))."""
     if caller.read_only:
         raise ReadOnly("the export or key is read-only")
-    fields: dict[str, int] = {}
+    fields = _ownership(caller, image, change)
+    given_away = (change.uid is not None or change.gid is not None) and not is_directory(image)
     if change.mode is not None:
         authorize_owner(caller, image)
-        fields["mode"] = _mode(caller, image, change.mode)
-    if change.uid is not None and change.uid != image.uid:
-        if caller.uid != 0:
-            raise NotPermitted("only the super-user gives files away")
-        fields["uid"] = change.uid
-    if change.gid is not None and change.gid != image.gid:
-        authorize_owner(caller, image)
-        if caller.uid != 0 and change.gid != caller.gid and change.gid not in caller.groups:
-            raise NotPermitted("the owner gives a file only to a group of its own")
-        fields["gid"] = change.gid
-    if ("uid" in fields or "gid" in fields) and caller.uid != 0 and not is_directory(image):
-        fields["mode"] = fields.get("mode", image.mode) & ~(SETUID | SETGID)
+        gid = image.gid if change.gid is None else change.gid
+        mode = change.mode & MODE_BITS
+        if caller.uid != 0 and not in_group(caller, gid):
+            mode &= ~SETGID  # nobody makes files run as a group of strangers
+        fields["mode"] = without_privileges(mode) if given_away else mode
+    elif given_away:
+        fields["mode"] = without_privileges(image.mode)  # for uid 0 too, as Linux does
     fields.update(_times(caller, image, change, now_ns))
+    if image.create_verf is not None:
+        fields["create_verf"] = None  # the client that made the file has gone on: a later CREATE is another's
     return fields
 
 
-def _mode(caller: Caller, image: Inode, mode: int) -> int:
-    """Return the mode as it may be set: a stranger to the group does not make a setgid file."""
-    mode &= MODE_BITS
-    in_group = image.gid == caller.gid or image.gid in caller.groups
-    if caller.uid != 0 and not in_group and not is_directory(image):
-        mode &= ~SETGID
-    return mode
+def _ownership(caller: Caller, image: Inode, change: SetAttr) -> dict[str, object]:
+    """Return the owner and group to set."""
+    fields: dict[str, object] = {}
+    if change.uid is not None:
+        if caller.uid != 0 and (caller.uid != image.uid or change.uid != image.uid):
+            raise NotPermitted("only the super-user gives files away")
+        fields["uid"] = change.uid
+    if change.gid is not None:
+        authorize_owner(caller, image)
+        if caller.uid != 0 and change.gid != image.gid and not in_group(caller, change.gid):
+            raise NotPermitted("the owner gives a file only to a group of its own")
+        fields["gid"] = change.gid
+    return fields
 
 
 def _times(caller: Caller, image: Inode, change: SetAttr, now_ns: int) -> dict[str, int]:
@@ -92,8 +106,8 @@ def _times(caller: Caller, image: Inode, change: SetAttr, now_ns: int) -> dict[s
     times = {name: value for name in ("atime", "mtime") if (value := getattr(change, name)) is not None}
     if not times:
         return {}
-    if all(value == NOW for value in times.values()) and caller.uid not in (0, image.uid):
-        authorize(caller, image, WRITE)
+    if all(value == NOW for value in times.values()):
+        TOUCH.require(caller, image)
     else:
         authorize_owner(caller, image)
     return {name: now_ns if value == NOW else value for name, value in times.items()}
@@ -118,8 +132,10 @@ def initial_fields(
     if caller.uid == 0:
         uid = uid if attrs.uid is None else attrs.uid
         gid = gid if attrs.gid is None else attrs.gid
-    elif attrs.gid is not None and (attrs.gid == caller.gid or attrs.gid in caller.groups):
+    elif attrs.gid is not None and in_group(caller, attrs.gid):
         gid = attrs.gid
+    if caller.uid != 0 and kind != FileType.DIRECTORY and not in_group(caller, gid):
+        mode &= ~SETGID
     fields: dict[str, object] = {}
     for name in ("atime", "mtime"):
         value = getattr(attrs, name)
@@ -131,34 +147,44 @@ def initial_fields(
     return mode, uid, gid, fields
 
 
-def truncate(edit: Edit, entry: InodeEntry, size: int) -> None:
+def truncate(edit: Edit, caller: Caller, entry: InodeEntry, size: int) -> None:
     """Plan to make a file *size* bytes long: bytes behind are let go, a hole appears before.
 
-    Truncation to nothing detaches the content in one step, however large it is.
+    Times move even where the size stays (ftruncate(2)). Truncation to nothing detaches the content in one step,
+    however large it is.
     """
     _check_size(size)
     image = edit.image(entry)
-    shown = attr_of(entry).size
-    if size == shown and entry.overlay is None:
-        edit.touch(entry, mtime=edit.now_ns)
-        return
-    if size == 0:
-        edit.detach_content(image)
-        edit.set(entry, content=edit.view.number("content"), used=0, extents=0, **inline_fields(None))
-    elif size < image.size:
-        draft = Draft(edit.view.extents(entry, size, MAX_SIZE))
-        draft.replace(size, None)
-        if draft.changed:
-            edit.redraw(entry, draft)
-    edit.touch(entry, size=size, mtime=edit.now_ns, content_time=edit.now_ns, write_seq=image.write_seq + 1, etag=None)
+    fields: dict[str, object] = {"mtime": edit.now_ns, "mode": mode_written_by(caller, image)}
+    if size != image.size:
+        if size == 0:
+            edit.detach_content(image)
+            edit.set(entry, content=edit.view.number("content"), used=0, extents=0, **inline_fields(None))
+        elif size < image.size:
+            _shorten(edit, entry, size)
+        fields |= {"size": size, "content_time": edit.now_ns, "write_seq": image.write_seq + 1, "etag": None}
+    edit.touch(entry, **fields)
     edit.then(lambda: _truncate_overlay(entry, size))
 
 
+def _shorten(edit: Edit, entry: InodeEntry, size: int) -> None:
+    """Plan to let all extents behind *size* go."""
+    draft = Draft(edit.view.extents(entry, size, MAX_SIZE))
+    draft.replace(size, None)
+    if draft.changed:
+        edit.redraw(entry, draft, cut=size if len(draft.removed) > ROWS_DROPPED else None)
+
+
 def _truncate_overlay(entry: InodeEntry, size: int) -> None:
-    if entry.overlay is not None:
-        entry.overlay.truncate(size)
-        entry.overlay.mtime = None
-        entry.attr = None
+    overlay = entry.overlay
+    if overlay is None:
+        return
+    overlay.truncate(size)
+    overlay.mtime = None
+    if not overlay.runs:
+        overlay.discard()
+        entry.overlay = None
+    entry.attr = None
 
 
 def _check_size(size: int) -> None:

@@ -80,7 +80,7 @@ class TreeVerbs(Verbs):
             return Planned(lambda: Made(attr_of(entry), before.wcc()))
         authorize_io(caller, image, WRITE)
         edit = Edit(view, self._clock.now_ns())
-        truncate(edit, entry, attrs.size)
+        truncate(edit, caller, entry, attrs.size)
         return edit.planned(lambda: Made(attr_of(entry), before.wcc()))
 
     async def mkdir(self, caller: Caller, directory: FileId, name: bytes, attrs: SetAttr) -> Made:

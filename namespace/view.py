@@ -17,6 +17,8 @@ from namespace.extents import ExtentMap
 from namespace.names import directory_skey, file_skey
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
     from metastore.records import Edge, ObjectMeta
     from namespace.api import FileId
     from namespace.cache import InodeEntry
@@ -47,11 +49,10 @@ class NeedPath(Struct, frozen=True):
 
 
 class NeedExtents(Struct, frozen=True):
-    """A part of a body map is not in memory."""
+    """Parts of a body map are not in memory."""
 
     entry: InodeEntry
-    start: int
-    end: int
+    ranges: tuple[tuple[int, int], ...]
 
 
 class NeedMeta(Struct, frozen=True):
@@ -66,7 +67,13 @@ class NeedNumbers(Struct, frozen=True):
     kind: str
 
 
-Need: TypeAlias = NeedInode | NeedEdges | NeedPath | NeedExtents | NeedMeta | NeedNumbers
+class NeedRoom(Struct, frozen=True):
+    """There is too much UNSTABLE data in memory to take more; *wait* ends when there is room."""
+
+    wait: Callable[[], Awaitable[None]]
+
+
+Need: TypeAlias = NeedInode | NeedEdges | NeedPath | NeedExtents | NeedMeta | NeedNumbers | NeedRoom
 
 
 class Missing(Exception):
@@ -174,9 +181,15 @@ class View:
 
     def extents(self, entry: InodeEntry, start: int, end: int) -> ExtentMap:
         """Return the file's body map, known at least in [start, end)."""
+        return self.extents_in(entry, ((start, end),))
+
+    def extents_in(self, entry: InodeEntry, ranges: Sequence[tuple[int, int]]) -> ExtentMap:
+        """Return the file's body map, known at least in *ranges*."""
         extents = self._body_map(entry)
-        if start < end and not extents.known.covers_range(start, end):
-            raise Missing(NeedExtents(entry, start, end))
+        covers = extents.known.covers_range
+        unknown = tuple((start, end) for start, end in ranges if start < end and not covers(start, end))
+        if unknown:
+            raise Missing(NeedExtents(entry, unknown))
         return extents
 
     def _body_map(self, entry: InodeEntry) -> ExtentMap:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+from namespace.atime import ReadTimes
 from namespace.cache import Cache
 
 if TYPE_CHECKING:
@@ -65,9 +66,27 @@ class VolumeState:
         self.verifier = secrets.token_bytes(8)
         self.numbers = {kind: NumberPool() for kind in ("ino", "cookie", "content", "blob")}
         self.last_batch = 0  # the newest batch with a change of this volume: what a tree-wide page waits for
-        self.dead = False  # the incarnation is over: whoever waited gives no answer
+        self._dead = False
+        self._endings: dict[Callable[[VolumeState], object], None] = {}
         self.readers: dict[int, int] = {}  # open reads -> ns they began: younger doomed blobs stay
         self._next_reader = 0
+        self.read_times = ReadTimes()
+
+    @property
+    def dead(self) -> bool:
+        """Tell whether the incarnation is over: whoever waited gives no answer."""
+        return self._dead
+
+    @dead.setter
+    def dead(self, over: bool) -> None:
+        self._dead = over
+        endings, self._endings = self._endings, {}
+        for ending in endings:
+            ending(self)
+
+    def at_end(self, ending: Callable[[VolumeState], object]) -> None:
+        """Call *ending* when the incarnation ends; once, however often it is asked for."""
+        self._endings[ending] = None
 
     def new_verifier(self) -> None:
         """Change the write verifier: UNSTABLE bytes were dropped (RFC 1813, section 3.3.21)."""

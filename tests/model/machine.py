@@ -198,9 +198,11 @@ class DualMachine(RuleBasedStateMachine):
         assert set(entries) == {*node.names, b".", b".."}
         directory = run(ns.getattr(ROOT, file))
         assert directory.nlink == 2 + sum(isinstance(child, Dir) for child in node.names.values())
-        for name, child in node.names.items():
-            attr = run(ns.lookup(ROOT, file, name)).file
+        found = {name: run(ns.lookup(ROOT, file, name)).file for name in node.names}
+        for name, attr in found.items():  # all of them first: reading the bytes moves access times
             assert attr == entries[name].attr
+        for name, child in node.names.items():
+            attr = found[name]
             if isinstance(child, Dir):
                 self._compare(attr.file, child)
             elif isinstance(child, Link):
