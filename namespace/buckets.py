@@ -51,13 +51,16 @@ class BucketVerbs(Verbs):
         volume = await self._volumes.named(bucket)
         _require_owner(caller, volume)
         await self._engine.run(volume, _plan_empty)
-        await self._engine.release(volume, volume.last_batch)
+        await self._engine.settled(volume)
         # From here on nobody finds the volume, so nothing can come into it before it is dropped.
         self._volumes.forget(volume)
         try:
             await self._engine.metastore.drop_volume(volume.vol)
         except BucketNotEmpty:
             await self._volumes.take(volume.vol)
+            raise
+        except BaseException as error:
+            self._volumes.lost(volume, error)  # whether it was dropped is found out when it is taken again
             raise
 
 

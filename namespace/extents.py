@@ -36,7 +36,11 @@ class ExtentMap:
         return self.extents.touching(start, end)
 
     def learn(self, loaded: Sequence[Extent], start: int, end: int | None) -> None:
-        """Enter what a load found in [start, end): what is known already is newer and stays."""
+        """Enter what a load found in [start, end): what is known already is newer and stays.
+
+        An extent that lies across *start* is then known whole. If its first bytes were not, a later load would bring
+        it again, and over what a change has made of it meanwhile.
+        """
         for extent in loaded:
             if not self.known.covers(extent.offset):
                 self.extents.replace(extent.offset, extent.end, [extent])

@@ -64,13 +64,15 @@ class Seal:
 class Run:
     """Bytes [offset, end) as one write left them."""
 
-    __slots__ = ("data", "end", "offset", "seal", "seq")
+    __slots__ = ("data", "end", "offset", "seal", "since")
 
-    def __init__(self, offset: int, end: int, seq: int, data: memoryview | None, seal: Seal | None = None) -> None:
-        """Hold *data*, owned by write *seq*."""
+    def __init__(self, offset: int, end: int, since: int, data: memoryview | None, seal: Seal | None = None) -> None:
+        """Hold *data*, for which whoever waits for write *since* or a later one waits."""
         self.offset = offset
         self.end = end
-        self.seq = seq
+        #: The oldest write of whose bytes these took the place before they were durable, their own if of none. Whoever
+        #: waits for that write waits for these bytes: else a crash would show neither.
+        self.since = since
         self.data = data  # None once the seal is durable
         self.seal = seal
 
@@ -91,9 +93,9 @@ class Run:
         return self.seal is not None and self.seal.placement is not None
 
     def part(self, start: int, end: int) -> Run:
-        """Return the bytes [start, end) as a run of the same write."""
+        """Return the bytes [start, end) as a run of their own."""
         data = None if self.data is None else _own(self.data[start - self.offset : end - self.offset])
-        return Run(start, end, self.seq, data, self.seal)
+        return Run(start, end, self.since, data, self.seal)
 
 
 def _own(data: memoryview) -> memoryview:
@@ -138,13 +140,14 @@ class Overlay:
         self.grown += len(data) + RUN_COST
         data = _own(data)
         end = offset + len(data)
+        since = min((run.since for run in self.runs.touching(offset, end)), default=self.seq)
         if len(data) <= self._longest:
-            self._put(offset, end, [Run(offset, end, self.seq, data)])
+            self._put(offset, end, [Run(offset, end, since, data)])
         else:
             starts = range(offset, end, self._longest)
             stops = (min(start + self._longest, end) for start in starts)
             parts = zip(starts, stops, strict=True)
-            self._put(offset, end, [Run(at, to, self.seq, data[at - offset : to - offset]) for at, to in parts])
+            self._put(offset, end, [Run(at, to, since, data[at - offset : to - offset]) for at, to in parts])
         return self.seq
 
     def discard(self) -> None:
@@ -194,11 +197,11 @@ class Overlay:
     def sealable(self, upto_seq: int, most_bytes: int, start: int = 0, end: int | None = None) -> list[list[Run]]:
         """Return groups of adjoining runs that no seal was started for, each of at most *most_bytes* bytes.
 
-        Each has at least one run of a write at or before *upto_seq* with a byte in [start, end).
+        Each has at least one run that a write at or before *upto_seq* waits for, with a byte in [start, end).
         """
 
         def wanted(run: Run) -> bool:
-            return run.seq <= upto_seq and run.end > start and (end is None or run.offset < end)
+            return run.since <= upto_seq and run.end > start and (end is None or run.offset < end)
 
         if not any(map(wanted, self._fresh)):
             return []
@@ -235,19 +238,16 @@ class Overlay:
         self._total.flying += delta
 
     def sealed(self, seal: Seal, placement: Placement) -> None:
-        """Note that *seal*'s blob is durable: its bytes need no memory any more, and what adjoins is one run.
-
-        That run counts as its oldest write's: who waits for any of them finds it.
-        """
+        """Note that *seal*'s blob is durable: its bytes need no memory any more, and what adjoins is one run."""
         seal.placement = placement
         self._fly(-seal.size)
         joined: list[Run] = []
         left = self._left_of(seal)
         for run in left:
             if joined and joined[-1].end == run.offset:
-                joined[-1] = Run(joined[-1].offset, run.end, min(joined[-1].seq, run.seq), None, seal)
+                joined[-1] = Run(joined[-1].offset, run.end, min(joined[-1].since, run.since), None, seal)
             else:
-                joined.append(Run(run.offset, run.end, run.seq, None, seal))
+                joined.append(Run(run.offset, run.end, run.since, None, seal))
         for run in joined:
             self.runs.replace(run.offset, run.end, [run])
         self._count(0, len(joined) - len(left))
@@ -268,8 +268,8 @@ class Overlay:
     # ------------------------------------------------------------------ flushing
 
     def pending(self, start: int, end: int, upto_seq: int, most: int) -> list[Run]:
-        """Return the first runs, at most *most*, of writes at or before *upto_seq* with a byte in [start, end)."""
-        return list(islice((run for run in self._in(start, end) if run.seq <= upto_seq), most))
+        """Return the first runs, at most *most*, in [start, end) that writes at or before *upto_seq* wait for."""
+        return list(islice((run for run in self._in(start, end) if run.since <= upto_seq), most))
 
     def flushable(self, start: int, end: int, most: int) -> list[Run]:
         """Return the first runs, at most *most*, with a byte in [start, end) that are sealed."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from metastore.records import Edge, ObjectMeta
     from namespace.api import FileId
-    from namespace.cache import InodeEntry
+    from namespace.cache import Entry, InodeEntry
     from namespace.volume import VolumeState
 
 #: An upper bound for offsets: every byte of a file lies below it.
@@ -96,6 +96,11 @@ class View:
         self.stamp = stamp
         self.batch = 0
 
+    def consult(self, entry: Entry) -> None:
+        """Note that the answer rests on *entry*: it is not evicted meanwhile, and its batch is waited for."""
+        entry.stamp = self.stamp
+        self.batch = max(self.batch, entry.batch)
+
     # ------------------------------------------------------------------ inodes
 
     def entry(self, ino: int) -> InodeEntry:
@@ -103,8 +108,7 @@ class View:
         entry = self.volume.cache.inodes.get(ino)
         if entry is None:
             raise Missing(NeedInode(ino))
-        entry.stamp = self.stamp
-        self.batch = max(self.batch, entry.batch)
+        self.consult(entry)
         return entry
 
     def live(self, ino: int) -> tuple[InodeEntry, Inode]:
@@ -149,8 +153,7 @@ class View:
         entry = names.entries.get(skey)
         if entry is None:
             return names.known.covers(skey), None
-        entry.stamp = self.stamp
-        self.batch = max(self.batch, entry.batch)
+        self.consult(entry)
         return True, entry.edge
 
     def path(self, top: int, components: list[bytes]) -> list[Inode]:

@@ -51,8 +51,12 @@ class Volumes:
         await self._bodies.close_epochs(vol, holding.volume.epoch)
 
     def adopt(self, row: Volume) -> VolumeState:
-        """Serve a volume that this gateway has just made or taken."""
+        """Serve a volume that this gateway has just made or taken; whatever served it before is over."""
         volume = VolumeState(row, self._cache_bytes, lambda: self._metastore.durable)
+        before = self._by_name.get(row.name)
+        if before is not None:
+            before.dead = True  # else what it has under way would change the new incarnation by an old cache
+            volume.readers = before.readers
         self._by_number[row.vol] = self._by_name[row.name] = volume
         return volume
 
@@ -90,12 +94,16 @@ class Volumes:
     def crashed(self, vol: int, error: BaseException) -> None:
         """End the incarnation: its cache, numbers and verifier go, and the volume is taken anew."""
         volume = self._by_number.pop(vol, None)
-        if volume is None or self._closed:
-            return
+        if volume is not None and not self._closed:
+            self.lost(volume, error)
+
+    def lost(self, volume: VolumeState, error: BaseException) -> None:
+        """Take *volume* anew, which answers no lookup any more; who asks for it waits."""
         _log.error("volume {name} crashed and is taken again: {error}", name=volume.row.name, error=error)
         volume.dead = True
-        back = self._returning[vol] = Promise()
-        spawn(f"take volume {volume.row.name}", self._retake(vol, back))
+        self._by_name[volume.row.name] = volume
+        back = self._returning[volume.vol] = Promise()
+        spawn(f"take volume {volume.row.name}", self._retake(volume.vol, back))
 
     async def _retake(self, vol: int, back: Promise[None]) -> None:
         while not self._closed:
@@ -109,7 +117,8 @@ class Volumes:
                 await pause(self._clock, RETAKE_SECONDS)
             else:
                 break
-        del self._returning[vol]
+        if self._returning.get(vol) is back:  # else it crashed again meanwhile
+            del self._returning[vol]
         if self._closed:
             back.fail(NoReply("the gateway is stopping"))
         else:

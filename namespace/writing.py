@@ -42,7 +42,7 @@ class WriteVerbs(Verbs):
             stability = Stability.FILE_SYNC
             if laid is not None:
                 await self._writeback.flush(volume, entry, laid)
-                wcc = _settled(wcc, entry)
+                wcc = Wcc(wcc.before, await self._engine.run(volume, lambda view: _after(view, file)))
         elif laid is not None:
             await self._writeback.seal_early(volume, entry, laid.overlay)
         if volume.dead:
@@ -53,20 +53,20 @@ class WriteVerbs(Verbs):
         """Make UNSTABLE data of the range durable (RFC 1813, section 3.3.21)."""
         volume = await self._volumes.numbered(file.vol)
 
-        def plan(view: View) -> Planned[tuple[InodeEntry, Laid | None, bytes]]:
+        def plan(view: View) -> Planned[tuple[InodeEntry, Attr, Laid | None, bytes]]:
             entry, image = view.file(file)
             _authorize(caller, image)
-            overlay = entry.overlay
+            overlay, before = entry.overlay, attr_of(entry)
             laid = None if overlay is None else Laid(overlay, overlay.seq)
             verifier = volume.verifier  # before the wait: what is dropped meanwhile must show
-            return Planned(lambda: (entry, laid, verifier))
+            return Planned(lambda: (entry, before, laid, verifier))
 
-        entry, laid, verifier = await self._engine.run(volume, plan, (file,))
+        entry, before, laid, verifier = await self._engine.run(volume, plan, (file,))
         if laid is not None:
             await self._writeback.flush(volume, entry, laid, offset, offset + count if count else MAX_SIZE)
+        after = await self._engine.run(volume, lambda view: _after(view, file))
         # COMMIT itself changes nothing: before and after are of one moment, or another's change would pass for ours.
-        attr = await self._engine.run(volume, lambda view: _seen(view, file), (file,))
-        return Written(Wcc(attr, attr), count, Stability.FILE_SYNC, verifier)
+        return Written(Wcc(after or before, after), count, Stability.FILE_SYNC, verifier)
 
 
 class _Writing:
@@ -125,14 +125,6 @@ class _Writing:
             self._writeback.give_back(self._turn)
 
 
-def _settled(wcc: Wcc, entry: InodeEntry) -> Wcc:
-    """Return *wcc* with what the flush has settled (`used`), unless another change has come since."""
-    now = attr_of(entry) if entry.image is not None else None
-    if now is None or wcc.after is None or now.ctime != wcc.after.ctime:
-        return wcc
-    return Wcc(wcc.before, now)
-
-
 def _authorize(caller: Caller, image: Inode) -> None:
     if is_directory(image):
         raise IsDirectory("a directory has no bytes")
@@ -141,7 +133,8 @@ def _authorize(caller: Caller, image: Inode) -> None:
     authorize_io(caller, image, WRITE)
 
 
-def _seen(view: View, file: FileId) -> Planned[Attr]:
-    """Consult the file, so that the answer waits for what a flush has changed."""
-    entry, _ = view.file(file)
-    return Planned(lambda: attr_of(entry))
+def _after(view: View, file: FileId) -> Planned[Attr | None]:
+    """Consult the file, so that the answer waits for what a flush has changed; None if it is gone by now."""
+    entry = view.entry(file.ino)
+    attr = attr_of(entry) if entry.image is not None and entry.image.gen == file.gen else None
+    return Planned(lambda: attr)
