@@ -43,8 +43,8 @@ class Right(Struct, frozen=True, gc=False):
 
         *victim*: what the entry names that is to go from the directory *inode*, which may be sticky.
         """
-        if self.changes and caller.read_only:
-            raise ReadOnly("the export or key is read-only")
+        if self.changes:
+            authorize_change(caller)
         if self.owner and caller.uid in (0, inode.uid):
             return
         if not self.bits:
@@ -159,15 +159,21 @@ def access_bits(caller: Caller, inode: Inode) -> int:
     return granted
 
 
-# ---------------------------------------------------------------------- rights by bits
+# ---------------------------------------------------------------------- rights by what is done
 
 
 def authorize(caller: Caller, inode: Inode, bits: int) -> None:
     """Raise AccessDenied unless *caller* has all of *bits* on *inode*; ReadOnly for WRITE of a read-only caller."""
-    if bits & WRITE and caller.read_only:
-        raise ReadOnly("the export or key is read-only")
+    if bits & WRITE:
+        authorize_change(caller)
     if not permits(caller, inode, bits):
         raise AccessDenied("the mode does not allow it")
+
+
+def authorize_change(caller: Caller) -> None:
+    """Raise ReadOnly if *caller* may change nothing."""
+    if caller.read_only:
+        raise ReadOnly("the export or key is read-only")
 
 
 def authorize_io(caller: Caller, inode: Inode, bits: int) -> None:

@@ -35,6 +35,17 @@ class ExtentMap:
         """Return the extents that have a byte in [start, end)."""
         return self.extents.touching(start, end)
 
+    def looked_at(self, start: int, most: int) -> list[Extent]:
+        """Return at most *most* extents from *start* on, which is known, up to where the next ones are not."""
+        found: list[Extent] = []
+        position = start
+        for extent in self.extents.starting(start):
+            if len(found) == most or not self.known.covers_range(position, extent.end):
+                break
+            found.append(extent)
+            position = extent.end
+        return found
+
     def learn(self, loaded: Sequence[Extent], start: int, end: int | None) -> None:
         """Enter what a load found in [start, end): what is known already is newer and stays.
 

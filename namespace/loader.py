@@ -10,8 +10,10 @@ from namespace.view import MAX_SIZE, NeedEdges, NeedExtents, NeedInode, NeedMeta
 from namespace.volume import BLOCK, LOW_WATER
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from metastore.api import MetaStore
-    from metastore.records import Named
+    from metastore.records import Inode, Named
     from namespace.cache import InodeEntry
     from namespace.view import Need
     from namespace.volume import VolumeState
@@ -30,6 +32,8 @@ class Loader:
     def __init__(self, metastore: MetaStore) -> None:
         """Load from *metastore*, which joins concurrent calls into one query."""
         self._metastore = metastore
+        #: Called with the volume and the file whose body map a load has shown.
+        self.mapped: Callable[[VolumeState, Inode], object] = lambda _volume, _image: None
 
     async def load(self, volume: VolumeState, need: Need) -> None:
         """Bring *need* into *volume*'s memory; raise what the metastore raises."""
@@ -98,6 +102,8 @@ class Loader:
         for start, end in need.ranges:
             if not await self._extent_range(volume, entry, extents, (start, end), page_size):
                 return
+        if entry.image is not None:
+            self.mapped(volume, entry.image)
 
     async def _extent_range(
         self, volume: VolumeState, entry: InodeEntry, extents: ExtentMap, wanted: tuple[int, int], page_size: int

@@ -15,7 +15,7 @@ from foundation.crash import crash_point
 from foundation.errors import FsError, KeyConflict, NoSpace, NotSupported
 from metastore.records import Blob, Edge, Extent, FileType, Inode, InodeFlag, ObjectMeta
 from namespace.attributes import etag_of
-from namespace.authority import WRITE, authorize, authorize_entry
+from namespace.authority import WRITE, authorize, authorize_entry, new_mode
 from namespace.conditions import check_write
 from namespace.edit import Edit, Planned, inline_fields
 from namespace.hall import Verbs
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 _body_is_durable = crash_point("put.after_body")
 #: Blobs of one body that may be under way at once: one fills while others travel.
 BLOBS_IN_FLIGHT = 2
-DIRECTORY_MODE = 0o755
-FILE_MODE = 0o644
 
 
 class PutVerb(Verbs):
@@ -273,7 +271,8 @@ def _make_file(edit: Edit, caller: Caller, path: KeyPath, fields: dict[str, Any]
     skey = path.components[last]
     parent = _make_directories(edit, caller, path, last)
     target = path.target
-    mode, uid, gid = FILE_MODE, caller.uid, caller.gid
+    mode = new_mode(edit.view.volume.row.settings, FileType.REGULAR)
+    uid, gid = caller.uid, caller.gid
     if target is not None:
         mode, uid, gid = target.mode, target.uid, target.gid
     made = edit.new_inode(FileType.REGULAR, mode, uid, gid, write_seq=1, etag_seq=1, **fields)
@@ -296,11 +295,10 @@ def _make_directories(edit: Edit, caller: Caller, path: KeyPath, upto: int, *, e
     *explicit*: the last of them is what the caller asked for, so it stays when it is empty.
     """
     directory = path.parent(min(len(path.found), upto))
+    mode = new_mode(edit.view.volume.row.settings, FileType.DIRECTORY)
     for index in range(len(path.found), upto):
         flags = int(InodeFlag.EXPLICIT) if explicit and index == upto - 1 else 0
-        made = edit.new_inode(
-            FileType.DIRECTORY, DIRECTORY_MODE, caller.uid, caller.gid, parent=directory.ino, flags=flags
-        )
+        made = edit.new_inode(FileType.DIRECTORY, mode, caller.uid, caller.gid, parent=directory.ino, flags=flags)
         edit.place(directory.ino, path.components[index], made.ino)
         edit.count_entry(directory.ino, links=1)
         directory = made

@@ -64,4 +64,5 @@ class GatefoldNamespace(
         """Flush UNSTABLE data and end the background duties; the doors are closed already."""
         self._duties.stop()
         await self._writeback.flush_everything()
+        await self._duties.write_read_times()
         self._volumes.close()

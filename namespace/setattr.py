@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from foundation.errors import GuardFailed, InvalidArgument, IsDirectory, NotPermitted, ReadOnly, TooLarge
+from foundation.errors import GuardFailed, InvalidArgument, IsDirectory, NotPermitted, TooLarge
 from metastore.records import FileType
 from namespace.api import NOW
 from namespace.attributes import Before, attr_of
@@ -12,6 +12,7 @@ from namespace.authority import (
     SETGID,
     TOUCH,
     WRITE,
+    authorize_change,
     authorize_io,
     authorize_owner,
     in_group,
@@ -67,8 +68,7 @@ class SetAttrVerb(Verbs):
 
 def _fields(caller: Caller, image: Inode, change: SetAttr, now_ns: int) -> dict[str, object]:
     """Return the inode fields that *change* sets, after checking the right to each (chmod(2), chown(2), utimes(2))."""
-    if caller.read_only:
-        raise ReadOnly("the export or key is read-only")
+    authorize_change(caller)
     fields = _ownership(caller, image, change)
     given_away = (change.uid is not None or change.gid is not None) and not is_directory(image)
     if change.mode is not None:

@@ -216,8 +216,10 @@ class WriteBack:
             seals.update(dict.fromkeys(run.seal for run in chunk if run.seal is not None))
             for seal in seals:
                 await seal.done
-                if seal.error is not None:
+                if seal.error is not None and not volume.dead:
                     raise _again(seal.error)
+            if volume.dead:
+                break
             _before_flush()
             plan = partial(self._plan_flush, volume, entry, overlay, (chunk[0].offset, chunk[-1].end))
             await self._engine.run(volume, plan)
