@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from foundation.crash import crash_point
 from foundation.errors import GuardFailed, InvalidArgument, IsDirectory, NotPermitted, TooLarge
 from metastore.records import FileType
-from namespace.api import NOW
+from namespace.api import NOW, Wcc
 from namespace.attributes import Before, attr_of
 from namespace.authority import (
     SETGID,
@@ -22,14 +24,19 @@ from namespace.authority import (
 from namespace.edit import Edit, Planned, inline_fields
 from namespace.extents import Draft
 from namespace.hall import Verbs
+from namespace.loader import EXTENT_PAGE
 from namespace.view import MAX_SIZE, View, is_directory
 
 if TYPE_CHECKING:
     from metastore.records import Inode
-    from namespace.api import Caller, FileId, SetAttr, Wcc
+    from namespace.api import Caller, FileId, SetAttr
     from namespace.cache import InodeEntry
+    from namespace.volume import VolumeState
 
+_after_step = crash_point("truncate.after_step")
 MODE_BITS = 0o7777
+#: Extents that one Change of a truncation may let go: the database is busy with them for a fraction of a second.
+STEP_EXTENTS = 10_000
 #: A truncation that lets more extents go than this says so in one row, not in one for each.
 ROWS_DROPPED = 16
 DEFAULT_MODES = {FileType.DIRECTORY: 0o755, FileType.SYMLINK: 0o777}
@@ -42,20 +49,16 @@ class SetAttrVerb(Verbs):
     async def setattr(self, caller: Caller, file: FileId, change: SetAttr, guard_ctime: int | None) -> Wcc:
         """Change attributes; raise GuardFailed if *guard_ctime* is given and is not the file's ctime."""
         volume = await self._volumes.numbered(file.vol)
+        in_steps = True
 
-        def plan(view: View) -> Planned[Wcc]:
+        def plan(view: View) -> Planned[Wcc | int]:
             entry, image = view.file(file)
-            if guard_ctime is not None and attr_of(entry).ctime != guard_ctime:
-                raise GuardFailed("the file has changed")
-            edit = Edit(view, self._clock.now_ns())
             before = Before(entry)
-            fields = _fields(caller, image, change, edit.now_ns)
+            edit = Edit(view, self._clock.now_ns())
+            fields = _allowed(caller, entry, image, change, guard_ctime, edit.now_ns)
             if change.size is not None:
-                if is_directory(image):
-                    raise IsDirectory("a directory has no size to set")
-                if image.type != FileType.REGULAR:
-                    raise InvalidArgument("only a file has a size to set")
-                authorize_io(caller, image, WRITE)
+                if in_steps and 0 < change.size < image.size and image.extents > STEP_EXTENTS:
+                    return Planned(lambda: image.content)  # too much for one Change
                 truncate(edit, caller, entry, change.size)
             if fields or change.size is None:
                 edit.touch(entry, **fields)
@@ -63,7 +66,60 @@ class SetAttrVerb(Verbs):
                 edit.then(lambda: _own_mtime_holds(entry))
             return edit.planned(before.wcc)
 
-        return await self._engine.run(volume, plan, (file,))
+        done = await self._engine.run(volume, plan, (file,))
+        if isinstance(done, int):
+            await self._shorten(volume, caller, file, await self._cut_points(volume, done, change.size or 0))
+            in_steps = False
+            guard_ctime = None  # it held; since then the file has changed by this truncation's own steps
+            done = await self._engine.run(volume, plan, (file,))
+        assert isinstance(done, Wcc)  # there is no further step
+        return done
+
+    async def _shorten(self, volume: VolumeState, caller: Caller, file: FileId, cuts: list[int]) -> None:
+        """Cut the far end of a file, from the last of *cuts* to the first (ADR 0062).
+
+        Each step is a truncation of its own, so a crash leaves more of the file, and every byte of it right.
+        """
+
+        def step(view: View, at: int) -> Planned[None]:
+            entry, image = view.file(file)
+            edit = Edit(view, self._clock.now_ns())
+            if at < image.size:
+                truncate(edit, caller, entry, at)
+            return edit.planned(lambda: None)
+
+        for at in reversed(cuts):
+            await self._engine.run(volume, partial(step, at=at), (file,))
+            _after_step()
+
+    async def _cut_points(self, volume: VolumeState, content: int, start: int) -> list[int]:
+        """Return offsets behind *start* with at most STEP_EXTENTS extents from each to the next; keep none of those."""
+        points: list[int] = []
+        count = 0
+        while page := await self._engine.metastore.load_extents(volume.vol, content, start, EXTENT_PAGE):
+            for extent in page:
+                count += 1
+                if not count % STEP_EXTENTS:
+                    points.append(extent.offset)
+            start = page[-1].end
+        return points
+
+
+def _allowed(
+    caller: Caller, entry: InodeEntry, image: Inode, change: SetAttr, guard: int | None, now_ns: int
+) -> dict[str, object]:
+    """Return the inode fields to set beside the size, after every check that SETATTR makes."""
+    if guard is not None and attr_of(entry).ctime != guard:
+        raise GuardFailed("the file has changed")
+    fields = _fields(caller, image, change, now_ns)
+    if change.size is not None:
+        if is_directory(image):
+            raise IsDirectory("a directory has no size to set")
+        if image.type != FileType.REGULAR:
+            raise InvalidArgument("only a file has a size to set")
+        authorize_io(caller, image, WRITE)
+        _check_size(change.size)
+    return fields
 
 
 def _fields(caller: Caller, image: Inode, change: SetAttr, now_ns: int) -> dict[str, object]:

@@ -8,10 +8,11 @@ import pytest
 from hall import ROOT, MemoryHall, begin, run
 
 from foundation.crash import crash_points
-from foundation.errors import NoReply, NoSpace, Unavailable
+from foundation.errors import AccessDenied, GuardFailed, NoReply, NoSpace, Unavailable
 from metastore.records import Blob, Extent, Inode
 from namespace import loader, rewriting, room, writeback
-from namespace.api import Conditions, CreateMode, PutRequest, SetAttr, Stability
+from namespace import setattr as setattr_
+from namespace.api import Caller, Conditions, CreateMode, PutRequest, SetAttr, Stability
 from namespace.setattr import ROWS_DROPPED
 from storage_engine.api import MAX_BLOB_BYTES
 from storage_engine.memory import MemoryBodyStore
@@ -93,6 +94,7 @@ def test_a_failed_seal_keeps_the_bytes_and_commit_answers_its_error(hall):
     with pytest.raises(Unavailable):
         commit(hall, file)
     assert read(hall, file) == b"bytes"
+    assert meter(hall).bytes == 5
     assert inode(hall, file).size == 0
     assert commit(hall, file).verifier == verifier
     assert inode(hall, file).size == 5
@@ -534,3 +536,64 @@ def test_atime_is_written_with_the_next_change_or_when_there_is_time(hall):
     run(hall.ns.setattr(ROOT, file, SetAttr(atime=5), None))
     assert run(hall.ns.getattr(ROOT, file)).atime == 5
     assert [extent for extent in hall.database.rows[Extent].values() if extent.vol != hall.vol] == []
+
+
+# ---------------------------------------------------------------------- truncation in steps
+
+
+@pytest.fixture
+def short_steps(monkeypatch):
+    monkeypatch.setattr(setattr_, "STEP_EXTENTS", 10)
+    monkeypatch.setattr(setattr_, "EXTENT_PAGE", 7)
+
+
+def test_a_very_long_tail_is_cut_in_steps_of_bounded_size(hall, monkeypatch, short_steps):
+    file = make(hall)
+    body = scatter(hall, file, 100)
+    hall = hall.reopen()
+    ctime = run(hall.ns.getattr(ROOT, file)).ctime
+    rows = []
+    queue = hall.metastore.commit
+    monkeypatch.setattr(
+        hall.metastore, "commit", lambda change: rows.append(len(change.puts + change.drops)) or queue(change)
+    )
+    wcc = run(hall.ns.setattr(ROOT, file, SetAttr(size=1020, mode=0o600), ctime))
+    assert (wcc.after.size, wcc.after.mode) == (1020, 0o600)
+    assert len(rows) >= 9
+    assert max(rows) <= 10 + 2
+    assert read(hall, file) == body[:1020]
+    volume = next(iter(hall.ns._volumes.every()))
+    assert len(volume.cache.inodes[file.ino].extents.extents) < 20
+    assert hall.findings() == []
+
+
+def test_a_truncation_in_steps_that_dies_leaves_a_beginning_of_the_file(hall, short_steps):
+    class DiedError(BaseException):
+        pass
+
+    def die():
+        raise DiedError
+
+    file = make(hall)
+    body = scatter(hall, file, 100)
+    crash_points()["truncate.after_step"].arm(die, 3)
+    with pytest.raises(DiedError):
+        truncate(hall, file, 20)
+    crash_points()["truncate.after_step"].disarm()
+    again = hall.reopen()
+    size = inode(again, file).size
+    assert 20 < size < len(body)
+    assert read(again, file) == body[:size]
+    assert again.findings() == []
+    truncate(again, file, 20)
+    assert read(again, file) == body[:20]
+
+
+def test_a_truncation_in_steps_that_is_not_allowed_does_none(hall, short_steps):
+    file = make(hall)
+    body = scatter(hall, file, 100)
+    with pytest.raises(GuardFailed):
+        run(hall.ns.setattr(ROOT, file, SetAttr(size=20), 1))
+    with pytest.raises(AccessDenied):
+        run(hall.ns.setattr(Caller(5, 5), file, SetAttr(size=20), None))
+    assert read(hall, file) == body
