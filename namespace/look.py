@@ -8,7 +8,7 @@ from foundation.errors import InvalidArgument, NotFound, NotSymlink
 from metastore.records import FIRST_COOKIE, ROOT_INO, FileType, Inode
 from namespace.api import Attr, DirEntry, DirPage, FileId, FsStat, Looked
 from namespace.attributes import attr_of
-from namespace.authority import READ, SEARCH, access_bits, authorize
+from namespace.authority import LIST, WALK, access_bits
 from namespace.edit import Planned
 from namespace.hall import Verbs
 from namespace.names import nfs_name
@@ -90,7 +90,7 @@ class LookVerbs(Verbs):
 
         def plan(view: View) -> Planned[tuple[Attr, Attr]]:
             entry, image = open_directory(view, directory)
-            authorize(caller, image, READ)
+            LIST.require(caller, image)
             return _answer((attr_of(entry), attr_of(view.live(image.parent)[0])))
 
         here, above = await self._engine.run(volume, plan, (directory,))
@@ -131,7 +131,7 @@ def _answer(value: T) -> Planned[T]:
 
 def _named_ino(view: View, caller: Caller, directory: Inode, name: bytes) -> int:
     if name in (b".", b".."):
-        authorize(caller, directory, SEARCH)
+        WALK.require(caller, directory)
         return directory.ino if name == b"." else directory.parent
     edge = find(view, caller, directory, name)
     if edge is None:

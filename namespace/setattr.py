@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from foundation.crash import crash_point
 from foundation.errors import GuardFailed, InvalidArgument, IsDirectory, NotPermitted, TooLarge
-from metastore.records import FileType
+from metastore.records import FileType, InodeFlag
 from namespace.api import NOW, Wcc
 from namespace.attributes import Before, attr_of
 from namespace.authority import (
@@ -56,6 +56,8 @@ class SetAttrVerb(Verbs):
             before = Before(entry)
             edit = Edit(view, self._clock.now_ns())
             fields = _allowed(caller, entry, image, change, guard_ctime, edit.now_ns)
+            if is_directory(image):
+                fields["flags"] = image.flags | InodeFlag.EXPLICIT  # NFS knows it now: it stays when it is empty
             if change.size is not None:
                 if in_steps and 0 < change.size < image.size and image.extents > STEP_EXTENTS:
                     return Planned(lambda: image.content)  # too much for one Change
