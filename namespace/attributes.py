@@ -27,12 +27,21 @@ def attr_of(entry: InodeEntry) -> Attr:
 
 
 def _overlaid(entry: InodeEntry, image: Inode) -> Attr:
-    size, mtime, ctime, used = image.size, image.mtime, image.ctime, image.used
+    atime = entry.atime or image.atime
     overlay = entry.overlay
-    if overlay is not None:
-        mtime = mtime if overlay.mtime is None else overlay.mtime
-        size = max(size, overlay.end)
-        ctime = max(ctime, overlay.ctime)
+    if overlay is None:
+        return _attr(image, image.size, atime, image.mtime, image.ctime)
+    mtime = image.mtime if overlay.mtime is None else overlay.mtime
+    return _attr(image, max(image.size, overlay.end), atime, mtime, max(image.ctime, overlay.ctime))
+
+
+def plain_attr(image: Inode) -> Attr:
+    """Return the attributes of *image* alone."""
+    return _attr(image, image.size, image.atime, image.mtime, image.ctime)
+
+
+def _attr(image: Inode, size: int, atime: int, mtime: int, ctime: int) -> Attr:
+    used = image.used
     if image.type == FileType.DIRECTORY:
         size = used = DIRECTORY_SIZE
     return Attr(
@@ -45,7 +54,7 @@ def _overlaid(entry: InodeEntry, image: Inode) -> Attr:
         size,
         used,
         image.rdev,
-        entry.atime or image.atime,
+        atime,
         mtime,
         ctime,
     )

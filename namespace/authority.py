@@ -72,7 +72,7 @@ WALK = Right("LOOKUP", "every directory on the way of a key", "the directory", S
 LIST = Right("READDIR, READDIRPLUS", "", "the directory", READ, changes=False)
 LIST_KEYS = Right(
     "",
-    "ListObjects: the bucket's root, and each sub-tree or it is left out",
+    "ListObjects: the root, else 403; any other is left out with all below it, its key too",
     "the directory",
     READ | SEARCH,
     changes=False,
@@ -136,7 +136,7 @@ def in_group(caller: Caller, gid: int) -> bool:
 
 
 def may_list(caller: Caller, directory: Inode) -> bool:
-    """Tell whether a listing shows *caller* what lies below *directory*."""
+    """Tell whether a listing shows *caller* what lies in *directory*: r for the names, x for what they name."""
     return permits(caller, directory, LIST_KEYS.bits)
 
 
