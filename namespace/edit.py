@@ -140,6 +140,10 @@ class Edit:
         if image.type == FileType.REGULAR:
             self.drop_meta(image.ino)
 
+    def drop(self, kind: RowType, key: tuple[int | bytes, ...]) -> None:
+        """Drop a row that is no inode."""
+        self._drops.append((kind, key))
+
     def drop_meta(self, ino: int) -> None:
         """Let the S3 metadata of *ino* go."""
         self._drops.append((ObjectMeta, (ino,)))
@@ -168,6 +172,7 @@ class Edit:
 
     def detach_content(self, image: Inode) -> None:
         """Let go of all of *image*'s bytes, in time that does not grow with them."""
+        self.view.settle_readers(image.content)
         if image.x_length:
             self.reference(image.x_blob, -1)
         elif image.extents:
@@ -186,6 +191,7 @@ class Edit:
 
         *cut*: all extents at or behind that offset are gone, and the Change says so in one row, however many.
         """
+        self.view.settle_readers(draft.content)
         if cut is not None:
             self._cuts.append(Cut(self.image(entry).content, cut))
         deltas = draft.reference_deltas(cut)

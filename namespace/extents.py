@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from metastore.records import Extent
 from namespace.intervals import IntervalSet
 from namespace.spans import SpanList
@@ -73,6 +75,11 @@ class Draft:
         self.removed: set[Extent] = set()
 
     @property
+    def content(self) -> int:
+        """Return whose map it is."""
+        return self._base.content
+
+    @property
     def added(self) -> SpanList[Extent]:
         """Return the extents that the base has not, in order."""
         return self._added
@@ -90,9 +97,9 @@ class Draft:
         for extent in self.touching(start, end):
             self._take(extent)
             if extent.offset < start:
-                before.append(_part(extent, extent.offset, start))
+                before.append(part_of(extent, extent.offset, start))
             if end is not None and extent.end > end:
-                after.append(_part(extent, end, extent.end))
+                after.append(part_of(extent, end, extent.end))
         for extent in (*before, *by, *after):
             self._give(extent)
 
@@ -148,7 +155,21 @@ class Draft:
         return {blob: delta for blob, delta in deltas.items() if delta}
 
 
-def _part(extent: Extent, start: int, end: int) -> Extent:
+def adjoins(first: Extent, second: Extent) -> bool:
+    """Tell whether *second* goes on where *first* ends, in the content and in one blob."""
+    return (
+        first.blob == second.blob
+        and first.end == second.offset
+        and first.blob_offset + first.length == second.blob_offset
+    )
+
+
+def joined(first: Extent, second: Extent) -> Extent:
+    """Return two extents that adjoin as one."""
+    return replace(first, length=first.length + second.length)
+
+
+def part_of(extent: Extent, start: int, end: int) -> Extent:
     """Return the bytes [start, end) of *extent*."""
     shift = start - extent.offset
     return Extent(extent.vol, extent.content, start, end - start, extent.blob, extent.blob_offset + shift)

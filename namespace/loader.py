@@ -11,6 +11,7 @@ from namespace.view import (
     NeedAlias,
     NeedEdges,
     NeedExtents,
+    NeedFetch,
     NeedInode,
     NeedMeta,
     NeedNumbers,
@@ -71,6 +72,8 @@ class Loader:
                 await self._path(volume, top, components)
             case NeedExtents():
                 await self._extents(volume, need)
+            case NeedFetch(fetch, arguments):
+                await fetch(self._metastore, *arguments)
             case NeedMeta(entry):
                 volume.cache.learn_meta(entry, await self._metastore.load_meta(volume.vol, entry.ino))
 

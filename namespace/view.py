@@ -7,7 +7,7 @@ highest batch of all that was consulted: the answer leaves when that batch is du
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec import Struct
 
@@ -18,7 +18,7 @@ from namespace.extents import ExtentMap
 from namespace.names import directory_skey, meaning_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from metastore.records import Edge, ObjectMeta
     from namespace.api import FileId
@@ -81,7 +81,16 @@ class NeedRoom(Struct, frozen=True):
     wait: Callable[[], Awaitable[None]]
 
 
-Need: TypeAlias = NeedInode | NeedEdges | NeedAlias | NeedPath | NeedExtents | NeedMeta | NeedNumbers | NeedRoom
+class NeedFetch(Struct, frozen=True):
+    """Something else is not in memory; `fetch(metastore, *arguments)` brings it there, by the late-load rule."""
+
+    fetch: Callable[..., Coroutine[Any, Any, None]]
+    arguments: tuple[int | bytes, ...] = ()
+
+
+Need: TypeAlias = (
+    NeedInode | NeedEdges | NeedAlias | NeedPath | NeedExtents | NeedMeta | NeedNumbers | NeedFetch | NeedRoom
+)
 
 
 class Missing(Exception):
@@ -235,6 +244,12 @@ class View:
             entry.extents = extents
             self.volume.cache.recount(entry)
         return extents
+
+    def settle_readers(self, content: int) -> None:
+        """Let open readers of *content*, which is about to change or to go, keep what they see (`snapshot`)."""
+        snapshot = self.volume.snapshots.get(content)
+        if snapshot is not None:
+            raise Missing(NeedFetch(snapshot.freeze))
 
     def meta(self, entry: InodeEntry) -> ObjectMeta | None:
         """Return the object's S3 metadata."""
