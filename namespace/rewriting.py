@@ -3,7 +3,8 @@
 A file is noticed when a flush, or a load of its body map, shows it in many small extents. Then a window of it at a
 time is read, written as one blob (*body first*), and swapped for the extents it was read from in one Change, whose
 plan checks that exactly those are still there: a write or truncation that came meanwhile wins, and the new blob is
-garbage. Size, times, ETag and write sequence stay: the bytes are the same. Readers under way keep the old blobs.
+garbage. Size, times, ETag and write sequence stay: the bytes are the same. Readers under way keep the old blobs; a
+copy under way notices by the number of extents, which always falls.
 """
 
 from __future__ import annotations
@@ -86,6 +87,8 @@ class Rewriter:
         done = 0
         while done < WINDOWS_PER_ROUND and self._files and not self._is_busy:
             (volume, ino), cursor = next(iter(self._files.items()))
+            if volume.assembling:
+                break  # a copy begins anew when the extents of its source change
             window, go_on = (None, None) if volume.dead else await self._next_window(volume, ino, cursor)
             if go_on is None:
                 del self._files[volume, ino]
@@ -145,7 +148,7 @@ class Rewriter:
         """Plan to put the new blob in place of exactly the extents that it was read from; else do nothing."""
         entry = view.entry(window.ino)
         image = entry.image
-        if image is None or image.content != window.content:
+        if image is None or image.content != window.content or view.volume.assembling:
             return Planned(lambda: False)
         known = view.extents(entry, window.start, window.end)
         if tuple(known.touching(window.start, window.end)) != window.extents:

@@ -70,6 +70,7 @@ class VolumeState:
         self._endings: dict[Callable[[VolumeState], object], None] = {}
         self.readers: dict[object, int] = {}  # open reads -> ns they began: younger doomed blobs stay
         self._dooming_since: int | None = None
+        self.assembling = 0  # contents that are being made of others by reference: sources are not rewritten meanwhile
         self.snapshots: dict[int, Snapshot] = {}  # content -> what its open readers still read from the table
         self.uploads = UploadTable(self.cache)
         self.read_times = ReadTimes()
