@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from hall import ROOT, MemoryHall, run
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
-from machine import PICK, DualMachine
+from machine import DualMachine
 from reference import File
+from rules import PICK
 
 from foundation.clock import ManualClock
 from foundation.crash import crash_points
@@ -76,7 +77,7 @@ class CrashMachine(DualMachine):
     def arm(self, passes: int) -> None:
         self.left = passes
 
-    @precondition(DualMachine.has_files)
+    @precondition(lambda self: self.has_files())
     @rule(which=PICK)
     def let_go_of_several_extents(self, which: int) -> None:
         """Only a content of several extents is freed in chunks."""

@@ -23,6 +23,7 @@ from twisted.internet import reactor
 from foundation.aio import pause
 from foundation.clock import ManualClock
 from metastore.postgres import PgMetaStore
+from namespace.duties import ROUND_SECONDS
 from namespace.service import GatefoldNamespace
 from namespace.writeback import IDLE_SECONDS
 
@@ -43,20 +44,18 @@ class TurnedClock(ManualClock):
     def advance(self, seconds: float) -> None:
         """Move on in few steps: what one began ends before the next."""
         while seconds > 0:
-            super().advance(min(seconds, STEP_SECONDS))
-            seconds -= STEP_SECONDS
-            drive(self._quiet())
+            step = min(seconds, STEP_SECONDS)
+            super().advance(step)
+            seconds -= step
+            drive(self._quiet(idle=step > IDLE_SECONDS + ROUND_SECONDS))
 
-    async def _quiet(self) -> None:
-        """Wait until no duty runs; where time enough has passed for it, until no UNSTABLE data is left."""
-        while self.ns is not None and (self.ns._duties._running or self._is_flushing()):
+    async def _quiet(self, *, idle: bool) -> None:
+        """Wait until no duty runs, and, if files were *idle* for long enough, until no UNSTABLE data is left."""
+        while self.ns is not None and (self.ns._duties._running or (idle and self._is_dirty())):
             await pause(CLOCK, 0.001)
 
-    def _is_flushing(self) -> bool:
-        """Tell whether a file is dirty that a round has found idle: it has touched it."""
-        writeback, now = self.ns._writeback, self.boottime_seconds()
-        overlays = [entry.overlay for entry in writeback._dirty if entry.overlay is not None]
-        return any(now - overlay.touched >= IDLE_SECONDS for overlay in overlays)
+    def _is_dirty(self) -> bool:
+        return any(entry.overlay is not None for entry in self.ns._writeback._dirty)
 
 
 class PostgresHall(MemoryHall):
@@ -112,7 +111,7 @@ def bodies(tmp_path_factory):
         nodes.stop()
 
 
-def test_both_doors_show_the_model_over_postgresql_and_nodes(postgres, bodies):  # noqa: F811
+def test_both_doors_show_the_model_over_postgresql_and_nodes(postgres, bodies):
     HouseMachine.server, HouseMachine.bodies = postgres, bodies
     with turned_by(lambda: reactor.iterate(0.02)):
         run_state_machine_as_test(
