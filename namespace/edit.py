@@ -191,7 +191,7 @@ class Edit:
 
         *cut*: all extents at or behind that offset are gone, and the Change says so in one row, however many.
         """
-        self.view.settle_readers(draft.content)
+        self.view.settle_readers(self.image(entry).content)
         if cut is not None:
             self._cuts.append(Cut(self.image(entry).content, cut))
         deltas = draft.reference_deltas(cut)

@@ -75,11 +75,6 @@ class Draft:
         self.removed: set[Extent] = set()
 
     @property
-    def content(self) -> int:
-        """Return whose map it is."""
-        return self._base.content
-
-    @property
     def added(self) -> SpanList[Extent]:
         """Return the extents that the base has not, in order."""
         return self._added
