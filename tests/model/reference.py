@@ -371,31 +371,15 @@ class Model:
         return found
 
     def level(self, prefix: bytes) -> tuple[list[bytes], list[bytes]]:
-        """Return keys and common prefixes of a listing with the delimiter `/`.
+        """Return keys and common prefixes of a listing with the delimiter `/`; *prefix* is a directory's or empty.
 
-        A directory counts as a common prefix also where nothing in it is listed (docs/SEMANTICS.md, Order).
+        Every directory is a common prefix, even if all it holds is unlisted.
         """
-        keys, prefixes, listed = [], set(), self.keys()
-        for key in sorted(listed.keys() | self._directory_keys()):
-            if key.startswith(prefix) and (key in listed or key != prefix):
-                head, slash, _ = key[len(prefix) :].partition(b"/")
-                if slash:
-                    prefixes.add(prefix + head + slash)
-                else:
-                    keys.append(key)
-        return keys, sorted(prefixes)
-
-    def _directory_keys(self) -> set[bytes]:
-        """Return what S3 would call every directory, explicit or not."""
-        found: set[bytes] = set()
-
-        def walk(node: Dir, prefix: bytes) -> None:
-            for component, child in node.dirs.items():
-                found.add(prefix + component + b"/")
-                walk(child, prefix + component + b"/")
-
-        walk(self.root, b"")
-        return found
+        node = self.root
+        for component in prefix.split(b"/")[:-1]:
+            node = node.dirs[component]
+        keys = [key for key in self.keys() if key.startswith(prefix) and b"/" not in key[len(prefix) :]]
+        return sorted(keys), sorted(prefix + component + b"/" for component in node.dirs)
 
     def directories(self) -> list[Path]:
         return [path for path, node in self.nodes() if isinstance(node, Dir)]
