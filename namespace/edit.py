@@ -185,7 +185,7 @@ class Edit:
 
     def redraw(self, entry: InodeEntry, draft: Draft, new_blobs: Sequence[Blob] = ()) -> None:
         """Make *draft* the file's body map; *new_blobs* are put with the references they get by it."""
-        self.view.settle_readers(draft.base.content)
+        self.view.settle_readers(self.image(entry).content)
         deltas = draft.reference_deltas()
         for blob in new_blobs:
             self._rows.append(replace(blob, refs=deltas.pop(blob.id, 0)))

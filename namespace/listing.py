@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from metastore.api import Step
 from metastore.records import ROOT_INO, FileType, InodeFlag
 from namespace.api import Listing, ListRequest, ObjectInfo
-from namespace.attributes import EMPTY_ETAG, etag_of
 from namespace.authority import READ, SEARCH, authorize, may_list
 from namespace.edit import Planned
 from namespace.hall import Verbs
+from namespace.metadata import validators
 from namespace.names import successor
 
 if TYPE_CHECKING:
@@ -190,6 +190,5 @@ def _first_key(request: ListRequest) -> bytes | None:
 
 def _listed(key: bytes, image: Inode) -> ObjectInfo:
     """Return what a listing tells of an object: what stands in the inode. Headers and metadata would be loads."""
-    if image.type == FileType.DIRECTORY:
-        return ObjectInfo(key, 0, EMPTY_ETAG, image.mtime, _UNTOLD, _UNTOLD, _UNTOLD)
-    return ObjectInfo(key, image.size, etag_of(image), image.content_time, _UNTOLD, _UNTOLD, _UNTOLD)
+    size = 0 if image.type == FileType.DIRECTORY else image.size
+    return ObjectInfo(key, size, *validators(image), _UNTOLD, _UNTOLD, _UNTOLD)

@@ -169,8 +169,7 @@ class View:
         entry = self.volume.cache.aliased(directory, alias)
         if entry is None:
             raise Missing(NeedAlias(directory, alias))
-        entry.stamp = self.stamp
-        self.batch = max(self.batch, entry.batch)
+        self.consult(entry)
         if entry.edge is None:
             return None
         edge = self.edge(directory, entry.edge.skey)

@@ -105,6 +105,7 @@ class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit, CommitBooks):
     async def close(self) -> None:
         """Finish what is queued."""
         self._flush()
+        self._database.connected.discard(self._gateway)
 
     # -- commits ------------------------------------------------------------------------------------------------
 
@@ -190,7 +191,13 @@ class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit, CommitBooks):
         gateway = Gateway(len(self._database.gateways) + 1, name, self._clock.now_ns())
         self._database.gateways.append(gateway)
         self._gateway = gateway.id
+        self._database.connected.add(gateway.id)
         return gateway
+
+    async def connected_gateways(self) -> list[Gateway]:
+        """Return the other gateways that are connected, by number."""
+        others = self._database.connected - {self._gateway}
+        return [gateway for gateway in self._database.gateways if gateway.id in others]
 
     async def volumes(self) -> list[Volume]:
         """Return every volume, by name."""

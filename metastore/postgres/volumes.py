@@ -7,11 +7,13 @@ from msgspec.structs import replace
 
 from foundation.crash import crash_point
 from foundation.errors import BucketExists, BucketNotEmpty, BucketNotFound, NoReply
+from metastore import schema
 from metastore.api import Holding, NumberBlock
+from metastore.postgres.committer import LOCK_CLASS
 from metastore.postgres.decoding import INODE_COLUMNS, VOLUME_COLUMNS, volume
 from metastore.postgres.encoding import INT8, JSON, TEXT, bigint
 from metastore.postgres.parts import FENCED, Parts
-from metastore.postgres.rows import ROW_TABLES
+from metastore.postgres.rows import ROW_TABLES, quoted
 from metastore.postgres.session import SqlError, Statement
 from metastore.records import FIRST_COOKIE, ROOT_INO, Gateway, Inode, Reply, Volume
 
@@ -26,6 +28,17 @@ _NUMBERS = {"ino": ROOT_INO + 1, "cookie": FIRST_COOKIE, "content": 1, "blob": 1
 
 _REGISTER = Statement(
     "register", "INSERT INTO gateway (name, started, address, beat) VALUES ($1, $2, '', 0) RETURNING id", (TEXT, INT8)
+)
+#: The committer of a connected gateway holds an advisory lock under the gateway's number.
+_CONNECTED = Statement(
+    "connected gateways",
+    f"""
+    SELECT DISTINCT {quoted(schema.gateway.columns, "g.")} FROM pg_locks l JOIN gateway g ON g.id = l.objid::bigint
+    WHERE l.locktype = 'advisory' AND l.granted AND l.classid = {LOCK_CLASS} AND g.id <> $1
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    ORDER BY 1
+    """,
+    (INT8,),
 )
 _VOLUMES = Statement("volumes", f"SELECT {VOLUME_COLUMNS} FROM volume v ORDER BY v.name", ())
 _MARKS = ", ".join(f"next_{kind}" for kind in _NUMBERS)
@@ -108,6 +121,10 @@ class PgVolumes(Parts):
     async def volumes(self) -> list[Volume]:
         """Return every volume, by name."""
         return sorted(map(volume, await self._query((_VOLUMES, []))), key=lambda each: each.name)
+
+    async def connected_gateways(self) -> list[Gateway]:
+        """Return the other gateways whose committer is connected, by number."""
+        return [Gateway(*row) for row in await self._query((_CONNECTED, [bigint(self._gateway)]))]
 
     async def create_volume(self, made: Volume, root: Inode) -> Volume:
         """Insert *made* with its *root*, held by this gateway at epoch 1; raise BucketExists."""

@@ -90,7 +90,7 @@ class DualMachine(NfsRules, S3Rules, DisturbanceRules):
     def _compare_object(self, key: bytes, body: bytes) -> None:
         """User metadata says how long the body was that it came with: it is never another PUT's."""
         info = run(self.hall.ns.head_object(ROOT, "bucket", key, Conditions()))
-        assert info.size == len(body)
+        assert info.size == len(body), (key, info, body)
         assert info.user.get("n", "1")[-1] in "13579"
         if body:
             assert self.hall.get(key) == body
