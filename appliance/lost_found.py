@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from metastore.records import ROOT_INO, Change, Edge, FileType, Inode, InodeFlag
-from namespace.names import directory_skey, file_skey
+from namespace.names import directory_skey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ class LostFound:
         name = await self._free_name(place.ino, b"%d" % inode.ino)
         now = self._clock.now_ns()
         rows.append(replace(place, entries=place.entries + 1, nlink=place.nlink + links, mtime=now, ctime=now))
-        skey = directory_skey(name) if is_directory else file_skey(name)
+        skey = directory_skey(name) if is_directory else name
         rows.append(Edge(self._vol, place.ino, skey, inode.ino, await self._cookie(), listed=inode.type in _LISTED))
         if is_directory:
             rows.append(replace(inode, parent=place.ino))
@@ -99,7 +99,7 @@ class LostFound:
         raise AssertionError("there is always a further name")
 
     async def _is_free(self, parent: int, name: bytes) -> bool:
-        taken = await self._metastore.load_edges(self._vol, [(parent, file_skey(name)), (parent, directory_skey(name))])
+        taken = await self._metastore.load_edges(self._vol, [(parent, name), (parent, directory_skey(name))])
         return not taken and await self._metastore.load_alias(self._vol, parent, name) is None
 
     async def _cookie(self) -> int:
