@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from namespace.view import View
 
 T = TypeVar("T")
+#: As a plain number: an operator of IntFlag costs more than the rest of a directory's new image.
+_EXPLICIT = int(InodeFlag.EXPLICIT)
 
 
 class Planned(Struct, Generic[T]):
@@ -70,9 +72,13 @@ class Edit:
         *explicit*: the change came by NFS, which makes an implied directory stay (DESIGN 3.2).
         """
         image = self.image(entry)
-        flags = image.flags | InodeFlag.EXPLICIT if explicit else image.flags
-        self.touch(
-            entry, entries=image.entries + entries, nlink=image.nlink + links, mtime=self.now_ns, flags=int(flags)
+        self._images[entry.ino] = replace(
+            image,
+            entries=image.entries + entries,
+            nlink=image.nlink + links,
+            mtime=self.now_ns,
+            ctime=max(next_ctime(entry, self.now_ns), image.ctime),
+            flags=image.flags | _EXPLICIT if explicit else image.flags,
         )
 
     def make_explicit(self, directory: int) -> None:
@@ -131,6 +137,10 @@ class Edit:
         if image.type == FileType.REGULAR:
             self.drop_meta(image.ino)
 
+    def drop(self, kind: RowType, key: tuple[int | bytes, ...]) -> None:
+        """Drop a row that is no inode."""
+        self._drops.append((kind, key))
+
     def drop_meta(self, ino: int) -> None:
         """Let the S3 metadata of *ino* go."""
         self._drops.append((ObjectMeta, (ino,)))
@@ -159,6 +169,7 @@ class Edit:
 
     def detach_content(self, image: Inode) -> None:
         """Let go of all of *image*'s bytes, in time that does not grow with them."""
+        self.view.settle_readers(image.content)
         if image.x_length:
             self.reference(image.x_blob, -1)
         elif image.extents:
@@ -174,6 +185,7 @@ class Edit:
 
     def redraw(self, entry: InodeEntry, draft: Draft, new_blobs: Sequence[Blob] = ()) -> None:
         """Make *draft* the file's body map; *new_blobs* are put with the references they get by it."""
+        self.view.settle_readers(self.image(entry).content)
         deltas = draft.reference_deltas()
         for blob in new_blobs:
             self._rows.append(replace(blob, refs=deltas.pop(blob.id, 0)))
@@ -218,12 +230,15 @@ class Edit:
 
     def planned(self, answer: Callable[[], T]) -> Planned[T]:
         """Return the finished change; *answer* is called when it is installed."""
-        placed = {row.key for row in self._rows if type(row) is Edge}
-        drops = [drop for drop in self._drops if drop[0] is not Edge or drop[1] not in placed]
-        drops += [(Inode, (ino,)) for ino, image in self._images.items() if image is None]
+        drops = self._drops
+        if drops:
+            placed = {row.key for row in self._rows if type(row) is Edge}
+            drops = [drop for drop in drops if drop[0] is not Edge or drop[1] not in placed]
+            drops += [(Inode, (ino,)) for ino, image in self._images.items() if image is None]
         # Inodes first: what else is installed may belong to one that is new.
-        rows = [*(image for image in self._images.values() if image is not None), *self._rows]
-        refs = tuple((blob, delta) for blob, delta in self._refs.items() if delta)
+        rows: list[Row] = [image for image in self._images.values() if image is not None]
+        rows += self._rows
+        refs = tuple([(blob, delta) for blob, delta in self._refs.items() if delta]) if self._refs else ()
         change = Change(self._vol, tuple(rows), tuple(drops), (), refs)
         return Planned(answer, change, tuple(self._effects))
 

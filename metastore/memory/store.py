@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec.structs import replace
 
 from foundation.aio import Promise
+from foundation.crash import crash_point
 from foundation.errors import BucketExists, BucketNotEmpty, BucketNotFound, NoReply
 from metastore.api import Holding, NumberBlock
 from metastore.grouping import BatchRefused, CommitBooks, Fenced, Ledger
@@ -26,10 +27,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from foundation.clock import Clock
+    from metastore.api import Steer
     from metastore.grouping import Batch
     from metastore.records import Blob, Change, Extent, KeyEntry, Named, ObjectMeta, Part, Upload, Volume
 
 T = TypeVar("T")
+# The same points as PostgreSQL's: a model dies at them without a process of its own.
+_before_send = crash_point("commit.before_send")
+_after_send = crash_point("commit.after_send")
+_before_release = crash_point("commit.before_release")
+_take_after_commit = crash_point("take_volume.after_commit")
+_reserve_after_commit = crash_point("reserve.after_commit")
 #: The first number of each kind that a new volume may reserve.
 _FIRST_NUMBERS = {"ino": ROOT_INO + 1, "cookie": FIRST_COOKIE, "content": 1, "blob": 1}
 
@@ -129,15 +137,18 @@ class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit, CommitBooks):
 
     def _complete(self, batch: Batch) -> None:
         refusal, self._refusal = self._refusal, None
+        _before_send()
         try:
             if refusal is not None:
                 raise refusal
             self._database.apply(batch, self._gateway)
+            _after_send()
         except BatchRefused as error:
             self._in_flight = None
             self._ledger.refuse(batch, error)
         else:
             self._in_flight = None
+            _before_release()
             self._ledger.settle(batch)
 
     # -- numbers ------------------------------------------------------------------------------------------------
@@ -152,13 +163,14 @@ class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit, CommitBooks):
     async def reserve_blobs(self, vol: int, count: int) -> NumberBlock:
         """Reserve *count* blob ids for this gateway's epoch of *vol*; raise NoReply if fenced."""
         epoch = self._own_epoch(vol)
-        block = self._advance(vol, "blob", count)
-        self._database.ranges.append(BlobRange(vol, block.first, block.last, self._gateway, epoch))
-        return block
+        first = self._database.marks[vol, "blob"]
+        self._database.ranges.append(BlobRange(vol, first, first + count - 1, self._gateway, epoch))
+        return self._advance(vol, "blob", count)
 
     def _advance(self, vol: int, kind: str, count: int) -> NumberBlock:
         first = self._database.marks[vol, kind]
         self._database.marks[vol, kind] = first + count
+        _reserve_after_commit()
         return NumberBlock(first, first + count - 1)
 
     def _own_epoch(self, vol: int) -> int:
@@ -221,6 +233,7 @@ class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit, CommitBooks):
         self._ledger.leave(vol)
         taken = replace(old, holder=self._gateway, epoch=old.epoch + 1)
         self._database.volumes[vol] = taken
+        _take_after_commit()
         self._ledger.serve(vol, taken.epoch)
         return Holding(taken, tuple(self._database.replies.get(vol, ())))
 
@@ -286,6 +299,8 @@ class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit, CommitBooks):
         """Return listed entries by skey."""
         return await self._after_hold(reading.by_skey(self._database, vol, parent, lower, upper, limit))
 
-    async def walk(self, vol: int, top: int, lower: bytes, upper: bytes | None, limit: int) -> list[KeyEntry]:
+    async def walk(
+        self, vol: int, top: int, lower: bytes, upper: bytes | None, limit: int, steer: Steer | None = None
+    ) -> list[KeyEntry]:
         """Return listed keys in byte order of their paths."""
-        return await self._after_hold(reading.walk(self._database, vol, top, lower, upper, limit))
+        return await self._after_hold(reading.walk(self._database, vol, top, lower, upper, limit, steer))

@@ -44,7 +44,11 @@ WRONG = {
     "two made it": [op(create(0, "ok", 7), 0, 9), op(create(0, "ok", 8), 1, 8)],
     "refused though nothing was there": [op(create(0, "AlreadyExists", None), 0, 1)],
     "lost what was answered": [op(create(0, "ok", 7), 0, 1), op(remove(0, "NotFound"), 2, 3)],
-    "a refused batch came back later": [lost(create(0, None, "t"), 0, 3), op(show({0: None}), 4, 5), op(show({0: True}), 6, 7)],
+    "a refused batch came back later": [
+        lost(create(0, None, "t"), 0, 3),
+        op(show({0: None}), 4, 5),
+        op(show({0: True}), 6, 7),
+    ],
     "another inode": [op(create(0, "ok", 7), 0, 1), op(show({0: 8}), 2, 3)],
     "one token, two inodes": [op(registers.put(0, ("t", 1)), 0, 1), op(show({0: 8}), 2, 3), op(show({0: 9}), 4, 5)],
     "half a rename": [op(create(0, "ok", 7), 0, 1), op(rename(0, 1, "ok"), 2, 9), op(show({0: 7, 1: 7}), 3, 4)],

@@ -168,5 +168,3 @@ class TestConcurrency(ConcurrentMachine.TestCase):
         suppress_health_check=list(HealthCheck),
         print_blob=True,
     )
-
-

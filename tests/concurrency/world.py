@@ -405,7 +405,9 @@ def name_op(record: Record, end: int) -> Op | None:
             step = registers.show({at: (name in keys) or None for at, name in enumerate(NAMES)})
     expected = {"NotFound", "AlreadyExists", "StaleHandle"}
     assert answer in (None, "ok") or answer in expected, f"{record.what} answered {answer}"
-    return Op(f"{record.what} -> {answer} {result if isinstance(result, int) else ''}", record.call, ret, answered, step)
+    return Op(
+        f"{record.what} -> {answer} {result if isinstance(result, int) else ''}", record.call, ret, answered, step
+    )
 
 
 def _change_of(record: Record) -> Any:
