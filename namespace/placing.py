@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from metastore.records import FileType, Inode, InodeFlag
-from namespace.authority import authorize_entry
+from namespace.authority import authorize_entry, new_mode
 from namespace.collisions import directory_comes, directory_goes
 from namespace.ghosts import make_directory, vacate
 from namespace.lineage import bury, entitle
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from namespace.edit import Edit
     from namespace.paths import KeyPath
 
-DIRECTORY_MODE = 0o755
-FILE_MODE = 0o644
-
 
 def make_file(edit: Edit, caller: Caller, path: KeyPath, fields: dict[str, object]) -> Inode:
     """Make a new file under the key, and the directories that it needs.
@@ -31,7 +28,8 @@ def make_file(edit: Edit, caller: Caller, path: KeyPath, fields: dict[str, objec
     """
     there = path.file
     if there is None:
-        made = edit.new_inode(FileType.REGULAR, FILE_MODE, caller.uid, caller.gid, **fields)
+        mode = new_mode(edit.view.volume.row.settings, FileType.REGULAR)
+        made = edit.new_inode(FileType.REGULAR, mode, caller.uid, caller.gid, **fields)
         parent, skey = place_file(edit, caller, path, made.ino)
     else:
         made = edit.new_inode(FileType.REGULAR, there.mode, there.uid, there.gid, **fields)
@@ -90,9 +88,10 @@ def make_directories(edit: Edit, caller: Caller, path: KeyPath, upto: int, *, ex
     directory = path.parent(min(len(path.found), upto))
     if len(path.found) < upto:
         directory_comes(edit, directory.ino, path.components[len(path.found)])
+    mode = new_mode(edit.view.volume.row.settings, FileType.DIRECTORY)
     for index in range(len(path.found), upto):
         skey = path.components[index]
-        made = make_directory(edit, directory.ino, skey, (DIRECTORY_MODE, caller.uid, caller.gid))
+        made = make_directory(edit, directory.ino, skey, (mode, caller.uid, caller.gid))
         edit.place(directory.ino, skey, made.ino, alias=alias_of(skey))
         edit.count_entry(directory.ino, links=1)
         directory = made

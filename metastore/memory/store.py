@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec.structs import replace
 
 from foundation.aio import Promise
+from foundation.crash import crash_point
 from foundation.errors import BucketExists, BucketNotEmpty, BucketNotFound, NoReply
 from metastore.api import Holding, NumberBlock
 from metastore.grouping import BatchRefused, CommitBooks, Fenced, Ledger
@@ -44,6 +45,12 @@ if TYPE_CHECKING:
     )
 
 T = TypeVar("T")
+# The same points as PostgreSQL's: a model dies at them without a process of its own.
+_before_send = crash_point("commit.before_send")
+_after_send = crash_point("commit.after_send")
+_before_release = crash_point("commit.before_release")
+_take_after_commit = crash_point("take_volume.after_commit")
+_reserve_after_commit = crash_point("reserve.after_commit")
 #: The first number of each kind that a new volume may reserve.
 _FIRST_NUMBERS = {"ino": ROOT_INO + 1, "cookie": FIRST_COOKIE, "content": 1, "blob": 1}
 
@@ -143,15 +150,18 @@ class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit, CommitBooks):
 
     def _complete(self, batch: Batch) -> None:
         refusal, self._refusal = self._refusal, None
+        _before_send()
         try:
             if refusal is not None:
                 raise refusal
             self._database.apply(batch, self._gateway)
+            _after_send()
         except BatchRefused as error:
             self._in_flight = None
             self._ledger.refuse(batch, error)
         else:
             self._in_flight = None
+            _before_release()
             self._ledger.settle(batch)
 
     # -- numbers ------------------------------------------------------------------------------------------------
@@ -166,13 +176,14 @@ class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit, CommitBooks):
     async def reserve_blobs(self, vol: int, count: int) -> NumberBlock:
         """Reserve *count* blob ids for this gateway's epoch of *vol*; raise NoReply if fenced."""
         epoch = self._own_epoch(vol)
-        block = self._advance(vol, "blob", count)
-        self._database.ranges.append(BlobRange(vol, block.first, block.last, self._gateway, epoch))
-        return block
+        first = self._database.marks[vol, "blob"]
+        self._database.ranges.append(BlobRange(vol, first, first + count - 1, self._gateway, epoch))
+        return self._advance(vol, "blob", count)
 
     def _advance(self, vol: int, kind: str, count: int) -> NumberBlock:
         first = self._database.marks[vol, kind]
         self._database.marks[vol, kind] = first + count
+        _reserve_after_commit()
         return NumberBlock(first, first + count - 1)
 
     def _own_epoch(self, vol: int) -> int:
@@ -242,6 +253,7 @@ class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit, CommitBooks):
         self._ledger.leave(vol)
         taken = replace(old, holder=self._gateway, epoch=old.epoch + 1)
         self._database.volumes[vol] = taken
+        _take_after_commit()
         self._ledger.serve(vol, taken.epoch)
         return Holding(taken, tuple(self._database.replies.get(vol, ())))
 
