@@ -22,6 +22,11 @@ ALTER TABLE gateway ALTER COLUMN beat DROP DEFAULT;
 
 ALTER TABLE inode ADD COLUMN history BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE inode ALTER COLUMN history DROP DEFAULT;
+UPDATE inode i SET history = h.n FROM (
+    SELECT vol, parent, count(*) AS n
+    FROM (SELECT vol, parent FROM version UNION ALL SELECT vol, parent FROM edge WHERE ghost) each
+    GROUP BY vol, parent) h
+WHERE i.vol = h.vol AND i.ino = h.parent;
 CREATE INDEX edge_ghost ON edge (vol, parent, skey) WHERE ghost;
 ALTER TABLE version DROP CONSTRAINT version_id;
 CREATE UNIQUE INDEX version_null ON version (vol, parent, skey) WHERE version_id = 'null'::bytea;
