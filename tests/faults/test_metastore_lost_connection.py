@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 import psycopg
 import pytest
 from metastore_child import pair
-from metastore_house import House, file, new_volume
+from metastore_house import House, file, new_volume, take
 from postgres_server import make_server, migrated_dsn, postgres, remove_server  # noqa: F401
 from reactor_run import run_on_reactor
 
@@ -191,7 +191,7 @@ def test_a_durable_batch_that_is_gone_stops_everything(migrated_dsn):
             with pytest.raises(NoReply):
                 store.commit(Change(volume, (file(volume, 3),)))
             with pytest.raises(DurabilityLost):
-                await store.take_volume(volume)
+                await take(store, volume)
 
     run(migrated_dsn, work)
 
@@ -207,7 +207,7 @@ def test_old_batch_numbers_and_replies_are_pruned_but_for_the_last(migrated_dsn)
             assert connection.execute("SELECT count(*) FROM reply_cache").fetchone() == (1,)
         store._committer._link.cut("test")
         await commit_pairs(store, vol, [1010])
-        assert [reply.key for reply in (await store.take_volume(vol)).replies] == [b"1009", b"1010"]
+        assert [reply.key for reply in (await take(store, vol)).replies] == [b"1009", b"1010"]
 
     run(migrated_dsn, work)
 
