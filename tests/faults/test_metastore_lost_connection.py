@@ -18,6 +18,7 @@ from reactor_run import run_on_reactor
 from foundation.aio import gather, pause, start
 from foundation.crash import crash_points
 from foundation.errors import NoReply, Unavailable
+from metastore.api import VolumeTaken
 from metastore.grouping import DurabilityLost
 from metastore.postgres import Unfit, link
 from metastore.records import Blob, Change
@@ -192,6 +193,41 @@ def test_a_durable_batch_that_is_gone_stops_everything(migrated_dsn):
                 store.commit(Change(volume, (file(volume, 3),)))
             with pytest.raises(DurabilityLost):
                 await take(store, volume)
+
+    run(migrated_dsn, work)
+
+
+def test_a_take_whose_answer_was_lost_finds_its_own_work_once(migrated_dsn):
+    async def work(house):
+        first, vol = await prepared(house)
+        second = await house.gateway()
+        with psycopg.connect(house.dsn, autocommit=True) as other:  # what the attempt did before its connection broke
+            other.execute("UPDATE volume SET holder = %s, epoch = 2 WHERE vol = %s", [second.gateway_id, vol])
+        holding = await second.take_volume(vol, first.gateway_id, 1)
+        assert (holding.volume.holder, holding.volume.epoch) == (second.gateway_id, 2)
+        with pytest.raises(VolumeTaken):
+            await second.take_volume(vol, first.gateway_id, 1)
+        await commit_pairs(second, vol, [1000])
+        await assert_all_there(second, vol, 1)
+
+    run(migrated_dsn, work)
+
+
+def test_a_holder_stopped_in_the_middle_of_a_batch_does_not_hold_up_its_successor(migrated_dsn):
+    async def work(house):
+        first, vol = await prepared(house)
+        second = await house.gateway()
+        with psycopg.connect(house.dsn) as stopped:  # has sent the fence, and not the rest
+            stopped.execute("SELECT pg_advisory_lock(%s, %s)", [0x6761_7465, first.gateway_id])
+            stopped.execute("SELECT 1 FROM volume WHERE vol = %s FOR SHARE", [vol])
+            began = house.clock.boottime_seconds()
+            await second.take_volume(vol, first.gateway_id, 1)
+            assert house.clock.boottime_seconds() - began < 2
+            with pytest.raises(psycopg.OperationalError):
+                stopped.execute("SELECT 1")
+        await commit_pairs(second, vol, [1000])
+        with pytest.raises(NoReply):
+            await commit_pairs(first, vol, [1001])
 
     run(migrated_dsn, work)
 
