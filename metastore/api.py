@@ -104,7 +104,10 @@ class Commits(Protocol):
         """Queue *change*, never waiting, and return the number of the batch that it will be in."""
 
     async def wait(self, vol: int, batch: int) -> None:
-        """Return when *batch* is durable; raise NoReply if *vol* crashed or the outcome stays unknown."""
+        """Return when *batch* is durable; raise NoReply if *vol* crashed or the outcome stays unknown.
+
+        With *vol* 0, the number of no volume, return when *batch* is settled, whatever became of it.
+        """
 
 
 class Loads(Protocol):

@@ -49,7 +49,7 @@ class BucketVerbs(Verbs):
         volume = await self._volumes.named(bucket)
         _require_owner(caller, volume.row)
         await self._engine.run(volume, _plan_empty)
-        await self._engine.release(volume, volume.last_batch)
+        await self._engine.settled(volume)
         await self._volumes.drop(volume)
 
 

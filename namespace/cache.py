@@ -206,7 +206,7 @@ class Cache:
     def _evict(self) -> None:
         """Make room; an object used since the last look gets a second chance."""
         busy = next(iter(self._operations), self._next_operation)
-        safe = min(self._loads.values(), default=self._durable())
+        safe = self._safe_batch()
         for _ in range(min(MAX_LOOKS, 2 * len(self._ring))):
             if self.bytes <= self._limit:
                 return
@@ -218,6 +218,10 @@ class Cache:
                 self._ring.append(entry)
             else:
                 self._forget(entry)
+
+    def _safe_batch(self) -> int:
+        """Return the newest batch whose changes may go: it is durable, and every load in flight sees it."""
+        return min(self._loads.values(), default=self._durable())
 
     def _forget(self, entry: Entry) -> None:
         self.bytes -= entry.cost

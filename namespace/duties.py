@@ -81,7 +81,7 @@ class Duties:
     def _is_due(self, volume: VolumeState) -> bool:
         now = self._hall.clock.now_ns()
         seen, until = self._active.get(volume.vol, (-1, 0))
-        if volume.last_batch != seen:
+        if volume.last_batch != seen or volume.readers:  # what a read keeps goes after it
             self._active[volume.vol] = (volume.last_batch, now + QUIET_NS)
             return True
         return now < until
@@ -91,10 +91,10 @@ class Duties:
         metastore, bodies = self._hall.engine.metastore, self._hall.bodies
         while not volume.dead and await metastore.reclaim(volume.vol, CHUNK):
             _after_reclaim()
-        now = self._hall.clock.now_ns()
-        while not volume.dead and await metastore.doom(volume.vol, now, CHUNK) == CHUNK:
+        while not volume.dead and await self._doom(volume) == CHUNK:
             pass
         _after_doom()
+        now = self._hall.clock.now_ns()
         before = min(now - GRACE_NS, volume.oldest_read(now))
         while not volume.dead:
             doomed = await metastore.doomed(volume.vol, before, CHUNK)
@@ -106,6 +106,14 @@ class Duties:
                 await metastore.forget_blobs(volume.vol, gone)
             if len(doomed) < CHUNK or not gone:
                 return
+
+    async def _doom(self, volume: VolumeState) -> int:
+        """Give up some blobs that nothing references; return how many."""
+        at_ns = volume.begin_dooming(self._hall.clock.now_ns())
+        try:
+            return await self._hall.engine.metastore.doom(volume.vol, at_ns, CHUNK)
+        finally:
+            volume.end_dooming()
 
     async def reconcile(self, volume: VolumeState) -> int:
         """Delete from the nodes what ranges of closed epochs left with no row; return how many blobs."""

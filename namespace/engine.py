@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from namespace.api import Attr, FileId
     from namespace.edit import Planned
     from namespace.lease import Lease
+    from namespace.view import Need
     from namespace.volume import VolumeState
 
 T = TypeVar("T")
@@ -35,8 +36,10 @@ _before_answer = crash_point("engine.before_answer")
 #: Changes that are not durable yet may take this much memory; above it mutating requests wait, then are refused.
 PENDING_LIMIT_BYTES = 64 << 20
 PAUSE_SECONDS = 10.0
-#: A plan that still misses something after so many loads is a bug, not a cold cache.
+#: A plan that misses the same thing after so many loads of it is a bug, not a cold cache.
 MAX_LOADS = 64
+#: As a volume's number for `MetaStore.wait`: no volume's Changes in particular.
+NO_VOLUME = 0
 
 
 class Engine:
@@ -66,9 +69,7 @@ class Engine:
         except Unavailable:
             raise  # it says nothing of what was consulted, and must not wait for a database that stalls
         except FsError as error:
-            if error.seen is None:
-                error.seen = tuple(_seen(view, subject) for subject in subjects)
-            await self.release(volume, view.batch)
+            await self._refuse(volume, view, error, subjects)
             raise
         finally:
             volume.cache.end_operation(stamp)
@@ -79,30 +80,42 @@ class Engine:
         return result
 
     async def _plan(self, volume: VolumeState, view: View, plan: Callable[[View], Planned[T]]) -> Planned[T]:
-        for _ in range(MAX_LOADS):
+        loads: dict[Need, int] = {}
+        patience: float | None = None  # the boot time at which a mutating request gives up
+        while True:
             if volume.dead:
                 raise Unavailable("the volume's incarnation ended")  # nothing was planned, so nothing happened
             try:
                 planned = plan(view)
             except Missing as missing:
+                loads[missing.need] = loads.get(missing.need, 0) + 1
+                if loads[missing.need] > MAX_LOADS:
+                    raise RuntimeError(f"a plan never had enough of {missing.need}") from None
                 await self.loader.load(volume, missing.need)
                 continue
-            if planned.change is not None and self.metastore.pending_bytes > PENDING_LIMIT_BYTES:
-                await self._pause(volume)
-                continue
-            return planned
-        raise RuntimeError("a plan never had enough")
+            if planned.change is None or self.metastore.pending_bytes <= PENDING_LIMIT_BYTES:
+                return planned
+            if patience is None:
+                patience = self.clock.boottime_seconds() + PAUSE_SECONDS
+            await self._pause(patience)
 
-    async def _pause(self, volume: VolumeState) -> None:
-        """Wait until the database has caught up; raise Unavailable if it does not in time."""
-        caught_up = self.metastore.wait(volume.vol, volume.last_batch)
-        if not await within(self.clock, PAUSE_SECONDS, caught_up):
+    async def _pause(self, until: float) -> None:
+        """Wait for the next batch, of whatever volume, to be settled; raise Unavailable at the boot time *until*."""
+        settled = self.metastore.wait(NO_VOLUME, self.metastore.durable + 1)
+        if not await within(self.clock, until - self.clock.boottime_seconds(), settled):
             raise Unavailable("the database is behind")
+
+    async def _refuse(self, volume: VolumeState, view: View, error: FsError, subjects: tuple[FileId, ...]) -> None:
+        """Return when a refusal may leave: it, too, rests on what was consulted."""
+        if error.seen is None:
+            error.seen = tuple(_seen(view, subject) for subject in subjects)
+        await self.release(volume, view.batch)
 
     def _finish(self, volume: VolumeState, view: View, planned: Planned[T]) -> tuple[int, T]:
         """Install what was planned and return the batch to wait for, and the answer.
 
-        This cannot fail. If it does all the same, memory no longer shows what was committed: the volume is crashed.
+        This cannot fail. If it does all the same, memory no longer shows what was committed: the volume is crashed,
+        and nobody knows whether the change will be durable, so nothing is answered (DESIGN 8, D4).
         """
         try:
             batch = view.batch if planned.change is None else self._install(volume, planned)
@@ -116,7 +129,7 @@ class Engine:
             if planned.change is None and not planned.effects:
                 raise  # nothing was touched
             self.crashed(volume.vol, error)
-            raise
+            raise NoReply("an installation failed") from error
 
     def _install(self, volume: VolumeState, planned: Planned[Any]) -> int:
         """Queue the change and make its rows what memory shows; return its batch. Nothing here waits."""
@@ -145,6 +158,10 @@ class Engine:
         self.loader.top_up(volume)
         return batch
 
+    async def settled(self, volume: VolumeState) -> None:
+        """Return when every change of *volume* so far is durable; raise NoReply if the volume crashed."""
+        await self.release(volume, volume.last_batch)
+
     async def release(self, volume: VolumeState, batch: int) -> None:
         """Return when *batch* is durable; raise NoReply if the volume crashed or the lease ran out."""
         if batch > self.metastore.durable:
@@ -168,5 +185,5 @@ def _seen(view: View, file: FileId) -> Attr | None:
     entry = view.volume.cache.inodes.get(file.ino)
     if entry is None or entry.image is None or entry.image.gen != file.gen:
         return None
-    view.batch = max(view.batch, entry.batch)
+    view.consult(entry)
     return attr_of(entry)

@@ -41,12 +41,16 @@ class ExtentMap:
         return first, last
 
     def learn(self, loaded: Sequence[Extent], start: int, end: int | None) -> None:
-        """Enter what a load found in [start, end): what is known already is newer and stays."""
+        """Enter what a load found in [start, end): what is known already is newer and stays.
+
+        An extent that lies across *start* is then known whole. If its first bytes were not, a later load would bring
+        it again, and over what a change has made of it meanwhile.
+        """
         for extent in loaded:
             if not self.known.covers(extent.offset):
                 first, _ = self.touching(extent.offset, _end(extent))
                 self.extents.insert(first, extent)
-        self.known.add(start, end)
+        self.known.add(min(start, loaded[0].offset) if loaded else start, end)
 
 
 class Draft:

@@ -31,7 +31,7 @@ class ListVerb(Verbs):
         """Return one page of keys and common prefixes."""
         volume = await self._volumes.named(bucket)
         await self._engine.run(volume, lambda view: _plan_list(view, caller))
-        await self._engine.release(volume, volume.last_batch)
+        await self._engine.settled(volume)
         if request.limit <= 0:
             return Listing((), (), None)
         page = _Page(request)

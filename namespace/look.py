@@ -119,7 +119,7 @@ def _entry(view: View, named: Named) -> DirEntry:
     """Return a page's entry with the attributes of the live inode, which may be newer than the page."""
     entry = view.volume.cache.learn_inode(named.inode)
     attr = attr_of(entry) if entry.image is not None else None
-    view.batch = max(view.batch, entry.batch)
+    view.consult(entry)
     edge = named.edge
     return DirEntry(nfs_name(edge.skey, edge.alias), edge.cookie, edge.ino, attr)
 

@@ -36,7 +36,7 @@ class ObjectReader:
     """One content of an object, kept readable until `close`."""
 
     def __init__(
-        self, info: ObjectInfo, extents: Sequence[Extent], volume: VolumeState, bodies: BodyStore, token: int
+        self, info: ObjectInfo, extents: Sequence[Extent], volume: VolumeState, bodies: BodyStore, token: object
     ) -> None:
         """Read *extents*; *token* keeps their blobs."""
         self.info = info

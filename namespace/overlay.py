@@ -49,13 +49,16 @@ class Seal:
 class Run:
     """Bytes [offset, end) as one write left them."""
 
-    __slots__ = ("data", "length", "offset", "seal", "seal_offset", "seq")
+    __slots__ = ("data", "length", "offset", "seal", "seal_offset", "seq", "since")
 
     def __init__(self, offset: int, length: int, seq: int, data: memoryview | None) -> None:
         """Hold *data* of *length* bytes, owned by write *seq*."""
         self.offset = offset
         self.length = length
         self.seq = seq
+        #: The oldest write of whose bytes this one took the place before they were durable. Whoever waits for that
+        #: write waits for these bytes: else a crash would show neither.
+        self.since = seq
         self.data = data  # None once the seal is durable
         self.seal: Seal | None = None
         self.seal_offset = 0
@@ -74,7 +77,7 @@ class Run:
         """Return the bytes [start, end) as a run of the same write."""
         shift = start - self.offset
         part = Run(start, end - start, self.seq, None if self.data is None else self.data[shift : shift + end - start])
-        part.seal, part.seal_offset = self.seal, self.seal_offset + shift
+        part.seal, part.seal_offset, part.since = self.seal, self.seal_offset + shift, self.since
         return part
 
 
@@ -101,8 +104,10 @@ class Overlay:
     def write(self, offset: int, data: memoryview) -> int:
         """Lay *data* over what is there and return the write's sequence number."""
         self.seq += 1
-        index = self._cut(offset, offset + len(data))
-        self.runs.insert(index, Run(offset, len(data), self.seq, data))
+        run = Run(offset, len(data), self.seq, data)
+        first, last = self.touching(offset, run.end)
+        run.since = min((each.since for each in self.runs[first:last]), default=self.seq)
+        self.runs.insert(self._cut(offset, run.end), run)
         self._count(len(data))
         return self.seq
 
@@ -148,9 +153,10 @@ class Overlay:
     def sealable(self, upto_seq: int, most_bytes: int) -> list[list[Run]]:
         """Return groups of adjoining runs that no seal was started for, each of at most *most_bytes* bytes.
 
-        Each has at least one run of a write at or before *upto_seq*. A run longer than *most_bytes* is split.
+        Each has at least one run that a write at or before *upto_seq* waits for. A run longer than *most_bytes* is
+        split.
         """
-        return [group for group, _ in self._groups(most_bytes) if any(run.seq <= upto_seq for run in group)]
+        return [group for group, _ in self._groups(most_bytes) if any(run.since <= upto_seq for run in group)]
 
     def full_groups(self, most_bytes: int) -> list[list[Run]]:
         """Return the groups that the next byte written behind them could not join."""
@@ -204,9 +210,9 @@ class Overlay:
                 self._count(run.length)
 
     def pending(self, start: int, end: int, upto_seq: int) -> list[Run]:
-        """Return the runs of writes at or before *upto_seq* that have a byte in [start, end)."""
+        """Return the runs in [start, end) that must be durable before writes at or before *upto_seq* are."""
         first, last = self.touching(start, end)
-        return [run for run in self.runs[first:last] if run.seq <= upto_seq]
+        return [run for run in self.runs[first:last] if run.since <= upto_seq]
 
     def remove(self, runs: list[Run]) -> None:
         """Take *runs* out: a flush has made them extents."""

@@ -19,7 +19,7 @@ from namespace.names import directory_skey, file_skey
 if TYPE_CHECKING:
     from metastore.records import Edge, ObjectMeta
     from namespace.api import FileId
-    from namespace.cache import InodeEntry
+    from namespace.cache import Entry, InodeEntry
     from namespace.volume import VolumeState
 
 #: An upper bound for offsets: every byte of a file lies below it.
@@ -89,6 +89,11 @@ class View:
         self.stamp = stamp
         self.batch = 0
 
+    def consult(self, entry: Entry) -> None:
+        """Note that the answer rests on *entry*: it is not evicted meanwhile, and its batch is waited for."""
+        entry.stamp = self.stamp
+        self.batch = max(self.batch, entry.batch)
+
     # ------------------------------------------------------------------ inodes
 
     def entry(self, ino: int) -> InodeEntry:
@@ -96,8 +101,7 @@ class View:
         entry = self.volume.cache.inodes.get(ino)
         if entry is None:
             raise Missing(NeedInode(ino))
-        entry.stamp = self.stamp
-        self.batch = max(self.batch, entry.batch)
+        self.consult(entry)
         return entry
 
     def live(self, ino: int) -> tuple[InodeEntry, Inode]:
@@ -142,8 +146,7 @@ class View:
         entry = names.entries.get(skey)
         if entry is None:
             return names.known.covers(skey), None
-        entry.stamp = self.stamp
-        self.batch = max(self.batch, entry.batch)
+        self.consult(entry)
         return True, entry.edge
 
     def path(self, top: int, components: list[bytes]) -> list[Inode]:

@@ -66,23 +66,35 @@ class VolumeState:
         self.numbers = {kind: NumberPool() for kind in ("ino", "cookie", "content", "blob")}
         self.last_batch = 0  # the newest batch with a change of this volume: what a tree-wide page waits for
         self.dead = False  # the incarnation is over: whoever waited gives no answer
-        self.readers: dict[int, int] = {}  # open reads -> ns they began: younger doomed blobs stay
-        self._next_reader = 0
+        self.readers: dict[object, int] = {}  # open reads -> ns they began: younger doomed blobs stay
+        self._dooming_since: int | None = None
 
     def new_verifier(self) -> None:
         """Change the write verifier: UNSTABLE bytes were dropped (RFC 1813, section 3.3.21)."""
         self.verifier = secrets.token_bytes(8)
 
-    def begin_read(self, now_ns: int) -> int:
+    def begin_read(self, now_ns: int) -> object:
         """Keep every blob that is alive now until `end_read` of the returned token."""
-        self._next_reader += 1
-        self.readers[self._next_reader] = now_ns
-        return self._next_reader
+        token = object()
+        self.readers[token] = now_ns if self._dooming_since is None else min(now_ns, self._dooming_since)
+        return token
 
-    def end_read(self, token: int) -> None:
+    def end_read(self, token: object) -> None:
         """Let the blobs go."""
         self.readers.pop(token, None)
 
     def oldest_read(self, now_ns: int) -> int:
         """Return when the oldest read under way began; *now_ns* if there is none."""
         return min(self.readers.values(), default=now_ns)
+
+    def begin_dooming(self, now_ns: int) -> int:
+        """Return the time to doom blobs at: none that a read under way may need is older.
+
+        The statement runs later than *now_ns*, so reads that begin before `end_dooming` count as begun at that time.
+        """
+        self._dooming_since = max([now_ns, *self.readers.values()])
+        return self._dooming_since
+
+    def end_dooming(self) -> None:
+        """Note that the blobs are doomed."""
+        self._dooming_since = None

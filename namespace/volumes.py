@@ -54,6 +54,8 @@ class Volumes:
         self._by_number: dict[int, VolumeState] = {}
         self._by_name: dict[str, VolumeState] = {}
         self._arriving: dict[int, Promise[None]] = {}  # volumes that are being taken, or dropped
+        #: Open reads of volumes that are not served now: the next incarnation keeps their blobs.
+        self._readers: dict[int, dict[object, int]] = {}
         self._making: dict[str, Promise[None]] = {}  # names of volumes that are being made
         self._places = Semaphore(TAKEN_TOGETHER)
         self._timer: Timer | None = None
@@ -177,6 +179,9 @@ class Volumes:
                     await pause(self._clock, RETAKE_SECONDS)
                     continue
                 refusal = NoReply("the gateway is stopping")
+            else:
+                if vol not in self._by_number:
+                    continue  # it crashed as soon as it was served
             break
         del self._arriving[vol]
         if refusal is None:
@@ -222,6 +227,7 @@ class Volumes:
 
     def _adopt(self, row: Volume) -> VolumeState:
         volume = VolumeState(row, self._cache_bytes, lambda: self._metastore.durable)
+        volume.readers = self._readers.pop(row.vol, volume.readers)
         self._by_number[row.vol] = self._by_name[row.name] = volume
         return volume
 
@@ -230,6 +236,8 @@ class Volumes:
         volume.dead = True
         if self._by_number.get(volume.vol) is volume:
             del self._by_number[volume.vol], self._by_name[volume.row.name]
+            if volume.readers:
+                self._readers[volume.vol] = volume.readers
 
     # ------------------------------------------------------------------ made and dropped
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from foundation.errors import InvalidArgument, IsDirectory, NoReply, TooLarge
 from metastore.records import FileType
-from namespace.api import Stability, Written
+from namespace.api import Stability, Wcc, Written
 from namespace.attributes import Before, attr_of
 from namespace.authority import WRITE, authorize_io
 from namespace.edit import Planned
@@ -33,7 +33,7 @@ class WriteVerbs(Verbs):
         laid: Laid | None = None
         verifier = b""
 
-        def plan(view: View) -> Planned[tuple[InodeEntry, Before]]:
+        def plan(view: View) -> Planned[tuple[InodeEntry, Wcc]]:
             entry, image = view.file(file)
             _authorize(caller, image)
             before = Before(entry)
@@ -44,27 +44,28 @@ class WriteVerbs(Verbs):
                 if data:
                     laid = self._writeback.lay(volume, entry, offset, memoryview(data))
 
-            return Planned(lambda: (entry, before), None, (lay,))
+            return Planned(lambda: (entry, before.wcc()), None, (lay,))
 
-        entry, before = await self._engine.run(volume, plan, (file,))
+        entry, wcc = await self._engine.run(volume, plan, (file,))
         if stability != Stability.UNSTABLE:
             stability = Stability.FILE_SYNC
             if laid is not None:
                 await self._writeback.flush(volume, entry, laid, offset, offset + len(data))
+                wcc = Wcc(wcc.before, await self._engine.run(volume, lambda view: _after(view, file)))
         elif laid is not None and laid.overlay.unsealed >= MAX_BLOB_BYTES:
             await self._writeback.seal_early(volume, entry, laid.overlay)
         if volume.dead:
             raise NoReply("the volume's incarnation ended")
-        return Written(before.wcc(), len(data), stability, verifier)
+        return Written(wcc, len(data), stability, verifier)
 
     async def commit(self, caller: Caller, file: FileId, offset: int, count: int) -> Written:
         """Make UNSTABLE data of the range durable (RFC 1813, section 3.3.21)."""
         volume = await self._volumes.numbered(file.vol)
 
-        def plan(view: View) -> Planned[tuple[InodeEntry, Before]]:
+        def plan(view: View) -> Planned[tuple[InodeEntry, Attr]]:
             entry, image = view.file(file)
             _authorize(caller, image)
-            before = Before(entry)
+            before = attr_of(entry)
             return Planned(lambda: (entry, before))
 
         entry, before = await self._engine.run(volume, plan, (file,))
@@ -72,8 +73,8 @@ class WriteVerbs(Verbs):
         if entry.overlay is not None:
             end = offset + count if count else MAX_SIZE
             await self._writeback.flush(volume, entry, Laid(entry.overlay, entry.overlay.seq), offset, end)
-        await self._engine.run(volume, lambda view: _seen(view, file), (file,))
-        return Written(before.wcc(), count, Stability.FILE_SYNC, verifier)
+        after = await self._engine.run(volume, lambda view: _after(view, file))
+        return Written(Wcc(before, after), count, Stability.FILE_SYNC, verifier)
 
 
 def _authorize(caller: Caller, image: Inode) -> None:
@@ -84,7 +85,8 @@ def _authorize(caller: Caller, image: Inode) -> None:
     authorize_io(caller, image, WRITE)
 
 
-def _seen(view: View, file: FileId) -> Planned[Attr]:
-    """Consult the file, so that the answer waits for what a flush has changed."""
-    entry, _ = view.file(file)
-    return Planned(lambda: attr_of(entry))
+def _after(view: View, file: FileId) -> Planned[Attr | None]:
+    """Consult the file, so that the answer waits for what a flush has changed; None if it is gone by now."""
+    entry = view.entry(file.ino)
+    attr = attr_of(entry) if entry.image is not None and entry.image.gen == file.gen else None
+    return Planned(lambda: attr)

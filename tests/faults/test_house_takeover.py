@@ -22,7 +22,7 @@ from protocols.nfs.codec.nfs3_types import NFS_PROGRAM, NFS_V3, nfsstat3, stable
 from protocols.nfs.codec.xdr import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from house import House

@@ -21,6 +21,7 @@ from foundation.errors import NoReply, Unavailable
 from metastore.api import VolumeTaken
 from metastore.grouping import DurabilityLost
 from metastore.postgres import Unfit, link
+from metastore.postgres.session import Statement
 from metastore.records import Blob, Change
 
 
@@ -217,14 +218,12 @@ def test_a_holder_stopped_in_the_middle_of_a_batch_does_not_hold_up_its_successo
     async def work(house):
         first, vol = await prepared(house)
         second = await house.gateway()
-        with psycopg.connect(house.dsn) as stopped:  # has sent the fence, and not the rest
-            stopped.execute("SELECT pg_advisory_lock(%s, %s)", [0x6761_7465, first.gateway_id])
-            stopped.execute("SELECT 1 FROM volume WHERE vol = %s FOR SHARE", [vol])
-            began = house.clock.boottime_seconds()
-            await second.take_volume(vol, first.gateway_id, 1)
-            assert house.clock.boottime_seconds() - began < 2
-            with pytest.raises(psycopg.OperationalError):
-                stopped.execute("SELECT 1")
+        session = await first._committer._link.session()
+        for sql in ("BEGIN", "SELECT vol FROM volume FOR SHARE"):  # the fence is sent, and the rest is not
+            await session.run([(Statement(f"half a batch: {sql}", sql, ()), [])])
+        began = house.clock.boottime_seconds()
+        await second.take_volume(vol, first.gateway_id, 1)
+        assert house.clock.boottime_seconds() - began < 2
         await commit_pairs(second, vol, [1000])
         with pytest.raises(NoReply):
             await commit_pairs(first, vol, [1001])
