@@ -4,7 +4,7 @@
 - `secrets/`: 0700; each file 0600: cluster, handle, database
 - `node1/`, `node2/` …: one storage node's data each
 - `postgres/`: the managed database, unless its user cannot reach it here (see `postgres.places`)
-- `run/`: 0700; admin.sock, lock: only of interest while something runs
+- `run/`: 0700; admin sockets, locks, who ran last: never to be copied to another home
 """
 
 from __future__ import annotations
