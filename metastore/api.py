@@ -145,6 +145,9 @@ class Pages(Protocol):
     async def page_by_cookie(self, vol: int, parent: int, after: int, limit: int) -> list[Named]:
         """Return the next entries of *parent* with a cookie > *after*, by cookie."""
 
+    async def page_unlisted(self, vol: int, after: tuple[int, bytes], limit: int) -> list[Named]:
+        """Return entries that S3 does not list with (parent, skey) > *after*, in that order, from all directories."""
+
     async def page_by_skey(self, vol: int, parent: int, lower: bytes, upper: bytes | None, limit: int) -> list[Named]:
         """Return the listed entries of *parent* with lower <= skey < upper (None = no bound), by skey."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, TypeAlias
 
+from namespace.aliases import is_hashed
 from namespace.intervals import IntervalSet
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ EXTENT_COST = 160
 MAX_KNOWN_RANGES = 256
 #: How many objects one operation's end looks at to make room: bounds the pause where all are in use.
 MAX_LOOKS = 1024
+#: A hashed alias is one more name of its entry, under a key that no skey has: skeys are UTF-8.
+ALIAS_MARK = b"\xff"
 
 
 class InodeEntry:
@@ -138,6 +141,24 @@ class Cache:
         names = self.names(parent)
         if skey not in names.entries and not names.known.covers(skey):
             self._new_edge(names, parent, skey, edge, 0)
+            if edge is not None and edge.alias is not None and is_hashed(edge.alias):
+                self.learn_alias(parent, edge.alias, edge)
+
+    def learn_alias(self, parent: int, alias: bytes, edge: Edge | None) -> None:
+        """Enter which *edge* has the hashed *alias*, or that none has, unless that is present."""
+        names = self.names(parent)
+        if ALIAS_MARK + alias not in names.entries:
+            self._new_edge(names, parent, ALIAS_MARK + alias, edge, 0)
+
+    def aliased(self, parent: int, alias: bytes) -> EdgeEntry | None:
+        """Return the entry that has, or had, the hashed *alias*, or a mark that none has; None if it is not known."""
+        names = self.directories.get(parent)
+        if names is None:
+            return None
+        entry = names.entries.get(ALIAS_MARK + alias)
+        if entry is None and names.known.covers_range(b"", None):
+            return EdgeEntry(parent, ALIAS_MARK + alias, None, 0)
+        return entry
 
     # ------------------------------------------------------------------ changes: install's alone
 
@@ -167,11 +188,21 @@ class Cache:
     def put_edge(self, parent: int, skey: bytes, edge: Edge | None, batch: int) -> None:
         """Make *edge* what the name means as of *batch*; None leaves a deletion mark."""
         names = self.names(parent)
+        was = self._set_edge(names, parent, skey, edge, batch)
+        gone = was.alias if was is not None and (edge is None or edge.alias != was.alias) else None
+        if gone is not None and is_hashed(gone):
+            self._set_edge(names, parent, ALIAS_MARK + gone, None, batch)
+        if edge is not None and edge.alias is not None and is_hashed(edge.alias):
+            self._set_edge(names, parent, ALIAS_MARK + edge.alias, edge, batch)
+
+    def _set_edge(self, names: DirectoryNames, parent: int, skey: bytes, edge: Edge | None, batch: int) -> Edge | None:
+        """Set one entry and return what it was."""
         entry = names.entries.get(skey)
         if entry is None:
             self._new_edge(names, parent, skey, edge, batch)
-        else:
-            entry.edge, entry.batch = edge, batch
+            return None
+        was, entry.edge, entry.batch = entry.edge, edge, batch
+        return was
 
     def names(self, directory: int) -> DirectoryNames:
         """Return what is known of *directory*'s names."""

@@ -1,4 +1,4 @@
-"""Background duties of the namespace: idle flush, freeing what nothing references, garbage on the nodes (DESIGN 4)."""
+"""Background duties of the namespace: idle flush, garbage, what clients left behind (DESIGN 3.2, 4)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from foundation.aio import spawn
 from foundation.crash import crash_point
 from foundation.errors import FsError, NoReply
 from foundation.log import Logger
+from namespace.remains import Remains
 
 if TYPE_CHECKING:
     from foundation.clock import Timer
@@ -36,6 +37,7 @@ class Duties:
     def __init__(self, hall: Hall) -> None:
         """Look after *hall*."""
         self._hall = hall
+        self._remains = Remains(hall)
         self._timer: Timer | None = None
         self._running = False
         self._active: dict[int, tuple[int, int]] = {}  # vol -> (last batch seen, ns until which to look)
@@ -62,6 +64,7 @@ class Duties:
             for volume in self._hall.volumes.every():
                 if self._is_due(volume):
                     await self.collect(volume)
+                await self._remains.turn(volume)
             await self._collect_dropped()
         except (FsError, NoReply) as error:
             _log.warn("garbage collection waits: {error}", error=error)

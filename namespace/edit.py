@@ -75,6 +75,15 @@ class Edit:
             entry, entries=image.entries + entries, nlink=image.nlink + links, mtime=self.now_ns, flags=int(flags)
         )
 
+    def make_explicit(self, directory: int) -> None:
+        """Let *directory*, which may be one that this edit makes, stay when it is empty, and be listed."""
+        made = self._images.get(directory)
+        if made is not None and directory not in self.view.volume.cache.inodes:
+            self._images[directory] = replace(made, flags=made.flags | InodeFlag.EXPLICIT)
+        else:
+            entry = self.view.entry(directory)
+            self.touch(entry, flags=self.image(entry).flags | InodeFlag.EXPLICIT)
+
     def count_entry(self, directory: int, links: int = 0) -> None:
         """Account for one more name in *directory*, which may be one that this edit makes."""
         made = self._images.get(directory)
@@ -128,10 +137,19 @@ class Edit:
 
     # ------------------------------------------------------------------ names
 
-    def place(self, parent: int, skey: bytes, ino: int, cookie: int | None = None, *, listed: bool = True) -> None:
+    def place(
+        self,
+        parent: int,
+        skey: bytes,
+        ino: int,
+        cookie: int | None = None,
+        *,
+        alias: bytes | None = None,
+        listed: bool = True,
+    ) -> None:
         """Give *ino* the name *skey* in *parent*, with a new cookie unless it keeps one."""
         number = self.view.number("cookie") if cookie is None else cookie
-        self._rows.append(Edge(self._vol, parent, skey, ino, number, listed=listed))
+        self._rows.append(Edge(self._vol, parent, skey, ino, number, alias, listed))
 
     def unplace(self, edge: Edge) -> None:
         """Take a name away; `place` may give it to something else in the same edit."""

@@ -135,7 +135,9 @@ class _Page:
 
     def add(self, key: bytes, image: Inode) -> None:
         """Add a key."""
-        if self._takes(key):
+        if self._last == key and self._contents:
+            self._contents[-1] = object_info(key, image, None)  # the body of `dir/`, in an explicit directory
+        elif self._takes(key):
             self._contents.append(object_info(key, image, None))
 
     def add_prefix(self, prefix: bytes) -> None:
@@ -168,4 +170,4 @@ def _first_after(after: bytes, base: bytes) -> bytes:
     if not after.startswith(base):
         return b"\xff"
     name, slash, _ = after[len(base) :].partition(b"/")
-    return name + slash + b"\0" if name or slash else b""
+    return name + slash + b"\0"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from foundation.aio import spawn
-from namespace.view import MAX_SIZE, NeedEdges, NeedExtents, NeedInode, NeedMeta, NeedNumbers, NeedPath
+from namespace.view import MAX_SIZE, NeedAlias, NeedEdges, NeedExtents, NeedInode, NeedMeta, NeedNumbers, NeedPath
 from namespace.volume import BLOCK, LOW_WATER
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class Loader:
                 await self._inode(volume, ino)
             case NeedEdges(parent, skeys):
                 await self._edges(volume, parent, skeys)
+            case NeedAlias(parent, alias):
+                await self._alias(volume, parent, alias)
             case NeedPath(top, components):
                 await self._path(volume, top, components)
             case NeedExtents():
@@ -61,6 +63,11 @@ class Loader:
         learn_names(volume, found)
         for skey in skeys:
             volume.cache.learn_edge(parent, skey, None)
+
+    async def _alias(self, volume: VolumeState, parent: int, alias: bytes) -> None:
+        found = await self._metastore.load_alias(volume.vol, parent, alias)
+        learn_names(volume, [] if found is None else [found])
+        volume.cache.learn_alias(parent, alias, None if found is None else found.edge)
 
     async def _path(self, volume: VolumeState, top: int, components: tuple[bytes, ...]) -> None:
         found = await self._metastore.resolve_path(volume.vol, top, components)

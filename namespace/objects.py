@@ -7,16 +7,15 @@ from bisect import bisect_right
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from metastore.records import ROOT_INO, Edge, InodeFlag
 from namespace.api import ObjectInfo
 from namespace.attributes import EMPTY_ETAG, etag_of
-from namespace.authority import READ, authorize, authorize_entry
+from namespace.authority import READ, authorize
 from namespace.conditions import check_read
 from namespace.edit import Edit, Planned
 from namespace.hall import Verbs
-from namespace.paths import KeyPath, is_object
+from namespace.paths import KeyPath
+from namespace.placing import delete
 from namespace.reading import committed_pieces, fetch
-from namespace.tree import unlink
 from namespace.view import View, is_directory
 
 if TYPE_CHECKING:
@@ -88,12 +87,10 @@ class ObjectVerbs(Verbs):
 
         def plan(view: View) -> Planned[None]:
             path = KeyPath(view, caller, key)
-            target = path.target
-            if target is None or not is_object(target):
+            if path.object(view) is None:
                 return Planned(lambda: None)
-            authorize_entry(caller, path.parent(len(path.components) - 1), target)
             edit = Edit(view, self._clock.now_ns())
-            _delete(edit, path, target)
+            delete(edit, caller, path)
             return edit.planned(lambda: None)
 
         await self._engine.run(volume, plan)
@@ -132,35 +129,3 @@ def object_info(key: bytes, image: Inode, meta: ObjectMeta | None) -> ObjectInfo
         meta.user if meta is not None else {},
         checksums,
     )
-
-
-def _delete(edit: Edit, path: KeyPath, target: Inode) -> None:
-    """Plan the removal of the last component, then of implied directories that are left empty."""
-    index = len(path.components) - 1
-    entry = edit.view.entry(target.ino)
-    if is_directory(target) and target.entries:
-        edit.touch(entry, flags=target.flags & ~InodeFlag.EXPLICIT)  # the key goes, the directory has others
-        return
-    _remove(edit, path, index)
-    while index:
-        index -= 1
-        directory = edit.image(edit.view.entry(path.found[index].ino))
-        if directory.entries or directory.flags & InodeFlag.EXPLICIT or directory.ino == ROOT_INO:
-            return
-        _remove(edit, path, index)
-
-
-def _remove(edit: Edit, path: KeyPath, index: int) -> None:
-    """Plan the removal of component *index* from its directory."""
-    view = edit.view
-    parent = view.entry(path.parent(index).ino)
-    edge = view.edge(parent.ino, path.components[index])
-    assert isinstance(edge, Edge)  # the path was found by it
-    entry = view.entry(edge.ino)
-    directory = is_directory(edit.image(entry))
-    if directory:
-        edit.unplace(edge)
-        edit.drop_inode(edit.image(entry))
-    else:
-        unlink(edit, entry, edge)
-    edit.touch_directory(parent, entries=-1, links=-int(directory))

@@ -12,15 +12,16 @@ from msgspec import Struct
 
 from foundation.aio import Promise, spawn
 from foundation.crash import crash_point
-from foundation.errors import FsError, KeyConflict, NoSpace, NotSupported
-from metastore.records import Blob, Edge, Extent, FileType, Inode, InodeFlag, ObjectMeta
+from foundation.errors import FsError, NoSpace, NotSupported
+from metastore.records import Blob, Extent, ObjectMeta
 from namespace.attributes import etag_of
 from namespace.authority import WRITE, authorize, authorize_entry
 from namespace.conditions import check_write
 from namespace.edit import Edit, Planned, inline_fields
 from namespace.hall import Verbs
-from namespace.objects import object_info
+from namespace.objects import DIRECTORY_CONTENT_TYPE, object_info
 from namespace.paths import KeyPath
+from namespace.placing import make_file, put_marker
 from storage_engine.api import MAX_BLOB_BYTES, BlobId, Origin
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 _body_is_durable = crash_point("put.after_body")
 #: Blobs of one body that may be under way at once: one fills while others travel.
 BLOBS_IN_FLIGHT = 2
-DIRECTORY_MODE = 0o755
-FILE_MODE = 0o644
 
 
 class PutVerb(Verbs):
@@ -151,10 +150,11 @@ class BodyUpload:
 
     def _plan(self, body: _Body) -> Any:
         def plan(view: View) -> Planned[ObjectInfo]:
-            path = _check(view, self._caller, self._request)
+            path = _check(view, self._caller, self._request, body.size)
             edit = Edit(view, self._clock.now_ns())
-            if path.names_directory:
-                return _put_directory(edit, self._caller, path, self._request.key, body)
+            if path.names_directory and not _has_body(self._request, body.size):
+                made = put_marker(edit, self._caller, path)
+                return edit.planned(lambda: _info(edit, self._request.key, made.ino))
             return _put_file(edit, self._caller, path, self._request, body)
 
         return plan
@@ -186,36 +186,29 @@ async def _settle(piece: _Piece) -> None:
         return
 
 
-def _check(view: View, caller: Caller, request: PutRequest) -> KeyPath:
-    """Raise unless *caller* may put the object now."""
+def _check(view: View, caller: Caller, request: PutRequest, size: int = 0) -> KeyPath:
+    """Raise unless *caller* may put the object, of which *size* bytes are known, now."""
     path = KeyPath(view, caller, request.key)
     path.check_room(view)
-    target = path.target
-    if target is None:
-        check_write(request.conditions, None, 0)
+    if path.names_directory and view.volume.strict and _has_body(request, size):
+        raise NotSupported("a directory's key with a body, in a strict bucket")
+    seen = path.object(view)
+    check_write(request.conditions, None if seen is None else etag_of(seen), 0 if seen is None else seen.content_time)
+    if path.target is None:
         authorize_entry(caller, path.parent(len(path.found)))
-        return path
-    if path.names_directory:
-        authorize(caller, target, WRITE)
-        return path
-    if target.type != FileType.REGULAR:
-        raise KeyConflict("the key names a symbolic link or a special file")
-    check_write(request.conditions, etag_of(target), target.content_time)
-    authorize(caller, target, WRITE)
+    elif path.file is not None:
+        authorize(caller, path.file, WRITE)
+    elif _has_body(request, size):
+        authorize_entry(caller, path.target)
+    else:
+        authorize(caller, path.target, WRITE)
     return path
 
 
-def _put_directory(edit: Edit, caller: Caller, path: KeyPath, key: bytes, body: _Body) -> Planned[ObjectInfo]:
-    """Make the directory explicit: it is listed as its key."""
-    if body.size:
-        raise NotSupported("a directory's key with a body")
-    if path.target is not None:
-        entry = edit.view.entry(path.target.ino)
-        edit.touch(entry, flags=path.target.flags | InodeFlag.EXPLICIT)
-        ino = path.target.ino
-    else:
-        ino = _make_directories(edit, caller, path, len(path.components), explicit=True).ino
-    return edit.planned(lambda: _info(edit, key, ino))
+def _has_body(request: PutRequest, size: int) -> bool:
+    """Tell whether a directory's key gets more than the plain marker that an explicit directory is."""
+    kind, _, _ = request.headers.get("content-type", DIRECTORY_CONTENT_TYPE).partition(";")
+    return bool(size or request.user or request.headers.keys() - {"content-type"} or kind != DIRECTORY_CONTENT_TYPE)
 
 
 def _put_file(edit: Edit, caller: Caller, path: KeyPath, request: PutRequest, body: _Body) -> Planned[ObjectInfo]:
@@ -234,11 +227,13 @@ def _put_file(edit: Edit, caller: Caller, path: KeyPath, request: PutRequest, bo
         "etag": body.etag,
         **inline_fields(inline),
     }
-    target = path.target
+    target = path.file
     if target is not None and target.nlink == 1:
         ino = _overwrite(edit, edit.view.entry(target.ino), fields)
+        if path.names_directory:
+            edit.make_explicit(path.found[-1].ino)
     else:
-        ino = _make_file(edit, caller, path, fields)
+        ino = make_file(edit, caller, path, {"write_seq": 1, "etag_seq": 1, **fields}).ino
     has_meta = bool(request.headers or request.user or body.checksums)
     if has_meta:
         edit.put(ObjectMeta(edit.view.volume.vol, ino, request.headers, request.user, body.checksums))
@@ -265,46 +260,6 @@ def _drop_overlay(edit: Edit, entry: InodeEntry) -> None:
         if overlay.runs:
             overlay.discard()
             edit.view.volume.new_verifier()
-
-
-def _make_file(edit: Edit, caller: Caller, path: KeyPath, fields: dict[str, Any]) -> int:
-    """Make a new file under the key; one that has further names keeps its content under those."""
-    last = len(path.components) - 1
-    skey = path.components[last]
-    parent = _make_directories(edit, caller, path, last)
-    target = path.target
-    mode, uid, gid = FILE_MODE, caller.uid, caller.gid
-    if target is not None:
-        mode, uid, gid = target.mode, target.uid, target.gid
-    made = edit.new_inode(FileType.REGULAR, mode, uid, gid, write_seq=1, etag_seq=1, **fields)
-    if target is None:
-        edit.place(parent.ino, skey, made.ino)
-        edit.count_entry(parent.ino)
-        return made.ino
-    edge = edit.view.edge(parent.ino, skey)
-    assert isinstance(edge, Edge)  # the path was found by it
-    entry = edit.view.entry(target.ino)
-    edit.touch(entry, nlink=target.nlink - 1)
-    edit.place(parent.ino, skey, made.ino, edge.cookie)
-    edit.touch_directory(edit.view.entry(parent.ino))
-    return made.ino
-
-
-def _make_directories(edit: Edit, caller: Caller, path: KeyPath, upto: int, *, explicit: bool = False) -> Inode:
-    """Make the missing directories among the first *upto* components, implied; return the last one.
-
-    *explicit*: the last of them is what the caller asked for, so it stays when it is empty.
-    """
-    directory = path.parent(min(len(path.found), upto))
-    for index in range(len(path.found), upto):
-        flags = int(InodeFlag.EXPLICIT) if explicit and index == upto - 1 else 0
-        made = edit.new_inode(
-            FileType.DIRECTORY, DIRECTORY_MODE, caller.uid, caller.gid, parent=directory.ino, flags=flags
-        )
-        edit.place(directory.ino, path.components[index], made.ino)
-        edit.count_entry(directory.ino, links=1)
-        directory = made
-    return directory
 
 
 def _info(edit: Edit, key: bytes, ino: int) -> ObjectInfo:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from foundation.errors import CrossVolume, InvalidArgument, IsDirectory, NotDirectory, NotEmpty
-from metastore.records import FileType
+from metastore.records import InodeFlag
 from namespace.api import Renamed
 from namespace.attributes import Before
 from namespace.authority import WRITE, authorize, authorize_entry
+from namespace.collisions import directory_goes, free_place
 from namespace.edit import Edit, Planned
 from namespace.hall import Verbs
-from namespace.names import check_new_name, directory_skey, file_skey
-from namespace.silly import is_silly_name
-from namespace.tree import find, find_existing, open_directory, unlink
+from namespace.names import check_new_name
+from namespace.tree import find, find_existing, is_listed, open_directory, unlink
 from namespace.view import View, is_directory
 
 if TYPE_CHECKING:
@@ -52,7 +52,10 @@ class RenameVerb(Verbs):
                 _check_directory_move(view, caller, image, from_image, to_image)
             if victim is not None:
                 _replace(edit, caller, image, to_entry, victim)
-            _move(edit, entry, edge, from_entry, to_entry, new_name)
+                place = victim.skey, victim.alias  # what replaces another has its place whole
+            else:
+                place = free_place(view, to_image.ino, new_name, image.type, edge)
+            _move(edit, entry, edge, (from_entry, to_entry), place, listed=is_listed(image.type, new_name))
             return edit.planned(answer)
 
         return await self._engine.run(volume, plan, (source, target))
@@ -87,17 +90,27 @@ def _replace(edit: Edit, caller: Caller, image: Inode, to_entry: InodeEntry, vic
 
 
 def _move(
-    edit: Edit, entry: InodeEntry, edge: Edge, from_entry: InodeEntry, to_entry: InodeEntry, new_name: bytes
+    edit: Edit,
+    entry: InodeEntry,
+    edge: Edge,
+    directories: tuple[InodeEntry, InodeEntry],
+    place: tuple[bytes, bytes | None],
+    *,
+    listed: bool,
 ) -> None:
-    """Put the entry under its new name: its cookie stays within one directory and is new in another."""
-    image = edit.image(entry)
-    directory = is_directory(image)
-    skey = directory_skey(new_name) if directory else file_skey(new_name)
-    within = from_entry.ino == to_entry.ino
-    listed = directory or (image.type == FileType.REGULAR and not is_silly_name(new_name))
+    """Put the entry in its new place: its cookie stays within one directory and is new in another."""
+    source, target = directories
+    directory = is_directory(edit.image(entry))
+    within = source.ino == target.ino
+    skey, alias = place
     edit.unplace(edge)
-    edit.place(to_entry.ino, skey, image.ino, edge.cookie if within else None, listed=listed)
+    if directory:
+        directory_goes(edit, source.ino, edge.skey)
+    edit.place(target.ino, skey, entry.ino, edge.cookie if within else None, alias=alias, listed=listed)
     links = int(directory and not within)
-    edit.touch_directory(from_entry, entries=-1, links=-links, explicit=True)
-    edit.touch_directory(to_entry, entries=1, links=links, explicit=True)
-    edit.touch(entry, **({"parent": to_entry.ino} if directory else {}))
+    edit.touch_directory(source, entries=-1, links=-links, explicit=True)
+    edit.touch_directory(target, entries=1, links=links, explicit=True)
+    if directory:
+        edit.touch(entry, parent=target.ino, flags=edit.image(entry).flags | InodeFlag.EXPLICIT)
+    else:
+        edit.touch(entry)

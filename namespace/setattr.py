@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from foundation.errors import GuardFailed, InvalidArgument, IsDirectory, NotPermitted, ReadOnly, TooLarge
-from metastore.records import FileType
+from metastore.records import FileType, InodeFlag
 from namespace.api import NOW
 from namespace.attributes import Before, attr_of
 from namespace.authority import WRITE, authorize, authorize_io, authorize_owner
@@ -39,6 +39,8 @@ class SetAttrVerb(Verbs):
             edit = Edit(view, self._clock.now_ns())
             before = Before(entry)
             fields = _fields(caller, image, change, edit.now_ns)
+            if is_directory(image):
+                fields["flags"] = image.flags | InodeFlag.EXPLICIT  # NFS knows it now: it stays when it is empty
             if change.size is not None:
                 if is_directory(image):
                     raise IsDirectory("a directory has no size to set")

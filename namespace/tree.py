@@ -19,9 +19,10 @@ from metastore.records import FileType, Inode, InodeFlag
 from namespace.api import CreateMode, Linked, Made, SetAttr
 from namespace.attributes import Before, attr_of
 from namespace.authority import SEARCH, WRITE, authorize, authorize_entry, authorize_io
+from namespace.collisions import directory_goes, free_place
 from namespace.edit import Edit, Planned
 from namespace.hall import Verbs
-from namespace.names import check_name, check_new_name, directory_skey, file_skey
+from namespace.names import check_name, check_new_name
 from namespace.setattr import initial_fields, truncate
 from namespace.silly import is_silly_name
 from namespace.view import View, is_directory
@@ -135,9 +136,8 @@ class TreeVerbs(Verbs):
         if kind == FileType.DIRECTORY:
             times["parent"] = directory.ino
         made = edit.new_inode(kind, mode, uid, gid, **{**times, **fields})
-        skey = directory_skey(name) if kind == FileType.DIRECTORY else file_skey(name)
-        listed = kind in (FileType.REGULAR, FileType.DIRECTORY) and not is_silly_name(name)
-        edit.place(directory.ino, skey, made.ino, listed=listed)
+        skey, alias = free_place(edit.view, directory.ino, name, kind)
+        edit.place(directory.ino, skey, made.ino, alias=alias, listed=is_listed(kind, name))
         edit.touch_directory(parent, entries=1, links=int(kind == FileType.DIRECTORY), explicit=True)
         cache = edit.view.volume.cache
         return edit.planned(lambda: Made(attr_of(cache.inodes[made.ino]), before.wcc()))
@@ -160,7 +160,8 @@ class TreeVerbs(Verbs):
             edit = Edit(view, self._clock.now_ns())
             before = Before(parent)
             edit.touch(entry, nlink=image.nlink + 1)
-            edit.place(parent_image.ino, file_skey(name), image.ino, listed=image.type == FileType.REGULAR)
+            skey, alias = free_place(view, parent_image.ino, name, image.type)
+            edit.place(parent_image.ino, skey, image.ino, alias=alias, listed=is_listed(image.type, name))
             edit.touch_directory(parent, entries=1, explicit=True)
             return edit.planned(lambda: Linked(attr_of(entry), before.wcc()))
 
@@ -204,6 +205,7 @@ class TreeVerbs(Verbs):
             before = Before(parent)
             edit.unplace(edge)
             edit.drop_inode(victim)
+            directory_goes(edit, image.ino, edge.skey)
             edit.touch_directory(parent, entries=-1, links=-1, explicit=True)
             return edit.planned(before.wcc)
 
@@ -232,6 +234,11 @@ def find_existing(view: View, caller: Caller, directory: Inode, name: bytes) -> 
     if edge is None:
         raise NotFound("no such name")
     return edge
+
+
+def is_listed(kind: int, name: bytes) -> bool:
+    """Tell whether S3 lists what NFS has called *name*: directories, and files that are no client's open remains."""
+    return kind == FileType.DIRECTORY or (kind == FileType.REGULAR and not is_silly_name(name))
 
 
 def unlink(edit: Edit, entry: InodeEntry, edge: Edge) -> None:

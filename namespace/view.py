@@ -13,8 +13,9 @@ from msgspec import Struct
 
 from foundation.errors import StaleHandle
 from metastore.records import Extent, FileType, Inode
+from namespace.aliases import is_plain
 from namespace.extents import ExtentMap
-from namespace.names import directory_skey, file_skey
+from namespace.names import directory_skey, meaning_of
 
 if TYPE_CHECKING:
     from metastore.records import Edge, ObjectMeta
@@ -37,6 +38,13 @@ class NeedEdges(Struct, frozen=True):
 
     parent: int
     skeys: tuple[bytes, ...]
+
+
+class NeedAlias(Struct, frozen=True):
+    """Which entry of a directory has a hashed alias is not in memory."""
+
+    parent: int
+    alias: bytes
 
 
 class NeedPath(Struct, frozen=True):
@@ -66,7 +74,7 @@ class NeedNumbers(Struct, frozen=True):
     kind: str
 
 
-Need: TypeAlias = NeedInode | NeedEdges | NeedPath | NeedExtents | NeedMeta | NeedNumbers
+Need: TypeAlias = NeedInode | NeedEdges | NeedAlias | NeedPath | NeedExtents | NeedMeta | NeedNumbers
 
 
 class Missing(Exception):
@@ -130,14 +138,34 @@ class View:
 
     def named(self, directory: int, name: bytes) -> Edge | None:
         """Return what an NFS *name* means in *directory*: a directory before anything else (DESIGN 3.2)."""
-        as_directory, as_file = directory_skey(name), file_skey(name)
+        if is_plain(name):
+            return self._either(directory, directory_skey(name), name, None)
+        meaning = meaning_of(name)
+        if meaning.directory is not None and meaning.file is not None:
+            return self._either(directory, meaning.directory, meaning.file, meaning.alias)
+        skey = meaning.file if meaning.directory is None else meaning.directory
+        return self._aliased(directory, name) if skey is None else self.edge(directory, skey)
+
+    def _either(self, directory: int, as_directory: bytes, as_file: bytes, alias: bytes | None) -> Edge | None:
         found_directory, edge = self._known_edge(directory, as_directory)
         if edge is not None:
             return edge
         found_file, edge = self._known_edge(directory, as_file)
         if not (found_directory and found_file):
             raise Missing(NeedEdges(directory, (as_directory, as_file)))
-        return edge
+        # A file shown as `~gf.f-a` has that name alone, or `mkdir a` could not follow (ADR 0061).
+        return edge if edge is None or edge.alias == alias else None
+
+    def _aliased(self, directory: int, alias: bytes) -> Edge | None:
+        entry = self.volume.cache.aliased(directory, alias)
+        if entry is None:
+            raise Missing(NeedAlias(directory, alias))
+        entry.stamp = self.stamp
+        self.batch = max(self.batch, entry.batch)
+        if entry.edge is None:
+            return None
+        edge = self.edge(directory, entry.edge.skey)
+        return edge if edge is not None and edge.alias == alias else None
 
     def _known_edge(self, directory: int, skey: bytes) -> tuple[bool, Edge | None]:
         names = self.volume.cache.directories.get(directory)

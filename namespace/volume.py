@@ -69,6 +69,11 @@ class VolumeState:
         self.readers: dict[object, int] = {}  # open reads -> ns they began: younger doomed blobs stay
         self._dooming_since: int | None = None
 
+    @property
+    def strict(self) -> bool:
+        """Tell whether the bucket takes only keys and names that are the same through both doors."""
+        return self.row.settings.get("strict") == "true"
+
     def new_verifier(self) -> None:
         """Change the write verifier: UNSTABLE bytes were dropped (RFC 1813, section 3.3.21)."""
         self.verifier = secrets.token_bytes(8)

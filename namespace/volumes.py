@@ -244,7 +244,7 @@ class Volumes:
     async def make(self, row: Volume, root: Inode) -> Volume:
         """Make a volume and serve it; raise BucketExists."""
         term = await self._lease.held()
-        if row.name in self._making:
+        while row.name in self._making:
             await self._making[row.name]
         made = self._making[row.name] = Promise()
         try:

@@ -90,6 +90,12 @@ def by_cookie(database: MemoryDatabase, vol: int, parent: int, after: int, limit
     return named(database, sorted(found, key=lambda edge: edge.cookie))[:limit]
 
 
+def unlisted(database: MemoryDatabase, vol: int, after: tuple[int, bytes], limit: int) -> list[Named]:
+    """Return the next entries that are not listed, by parent and skey."""
+    found = (edge for edge in database.edges(vol) if edge.key > after and not edge.listed and not edge.ghost)
+    return named(database, list(found))[:limit]
+
+
 def by_skey(
     database: MemoryDatabase, vol: int, parent: int, lower: bytes, upper: bytes | None, limit: int
 ) -> list[Named]:

@@ -370,6 +370,10 @@ class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit, CommitBooks):
         """Return the next entries by cookie."""
         return await self._after_hold(reading.by_cookie(self._database, vol, parent, after, limit))
 
+    async def page_unlisted(self, vol: int, after: tuple[int, bytes], limit: int) -> list[Named]:
+        """Return the next entries that are not listed."""
+        return await self._after_hold(reading.unlisted(self._database, vol, after, limit))
+
     async def page_by_skey(self, vol: int, parent: int, lower: bytes, upper: bytes | None, limit: int) -> list[Named]:
         """Return listed entries by skey."""
         return await self._after_hold(reading.by_skey(self._database, vol, parent, lower, upper, limit))

@@ -37,6 +37,15 @@ _BY_SKEY = Statement(
     """,
     (INT8, INT8, BYTEA, INT8, BYTEA, INT8),
 )
+_UNLISTED = Statement(
+    "page of unlisted",
+    f"""
+    SELECT {NAMED_COLUMNS} FROM edge e JOIN inode i ON i.vol = e.vol AND i.ino = e.ino
+    WHERE e.vol = $1 AND (e.parent, e.skey) > ($2, $3) AND NOT e.listed AND NOT e.ghost
+    ORDER BY e.parent, e.skey LIMIT $4
+    """,
+    (INT8, INT8, BYTEA, INT8),
+)
 _SCANS = Statement(
     "walk",
     # Directories in the order given, each by skey, and no further than $6 rows: a nested loop reads no more than that.
@@ -67,6 +76,12 @@ class PgPages(Parts):
         """Return the next entries of *parent*, by cookie."""
         parameters = [bigint(each) for each in (vol, parent, after, limit)]
         (result,) = await self._pool.query([(_BY_COOKIE, parameters)])
+        return [named(row) for row in tuples(result)]
+
+    async def page_unlisted(self, vol: int, after: tuple[int, bytes], limit: int) -> list[Named]:
+        """Return the next entries that are not listed, by parent and skey."""
+        parent, skey = after
+        (result,) = await self._pool.query([(_UNLISTED, [bigint(vol), bigint(parent), skey, bigint(limit)])])
         return [named(row) for row in tuples(result)]
 
     async def page_by_skey(self, vol: int, parent: int, lower: bytes, upper: bytes | None, limit: int) -> list[Named]:

@@ -106,6 +106,8 @@ edge = Table(
     ),
     # Listings step over any number of unlisted entries without reading them.
     Index("edge_listed", "vol", "parent", "skey", postgresql_where=text("listed AND NOT ghost")),
+    # The few that are not: to find what clients left of files that were open when they were removed.
+    Index("edge_unlisted", "vol", "parent", "skey", postgresql_where=text("NOT listed AND NOT ghost")),
     # The names of an inode: for check, and to tell a file's path.
     Index("edge_ino", "vol", "ino"),
 )

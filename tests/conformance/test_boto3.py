@@ -143,12 +143,24 @@ def test_a_listing_is_in_byte_order_and_pages_without_loss(s3: Any, new_bucket: 
     assert page["IsTruncated"]
 
 
-def test_a_key_beside_a_folder_of_its_name_is_refused(s3: Any, new_bucket: str):
+def test_a_key_may_stand_beside_a_folder_of_its_name(s3: Any, new_bucket: str):
     s3.put_object(Bucket=new_bucket, Key="x/y", Body=b"below")
-    with pytest.raises(ClientError) as error:
-        s3.put_object(Bucket=new_bucket, Key="x", Body=b"beside")
-    assert code(error)[1] == 409, "until such an object has an alias on the mount"
+    s3.put_object(Bucket=new_bucket, Key="x", Body=b"beside")
     assert read(s3, new_bucket, "x/y") == b"below"
+    assert read(s3, new_bucket, "x") == b"beside"
+
+
+def test_keys_that_are_no_paths_keep_their_form(s3: Any, new_bucket: str):
+    keys = ["/lead", "a//b", "a/./b", "n/" + "x" * 300, "tab\t", "é\x01", "d/", "~gf.e-."]
+    for key in keys:
+        s3.put_object(Bucket=new_bucket, Key=key, Body=key.encode())
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=new_bucket, PaginationConfig={"PageSize": 3})
+    assert [each["Key"] for page in pages for each in page["Contents"]] == sorted(keys, key=str.encode)
+    for key in keys:
+        assert read(s3, new_bucket, key) == key.encode()
+    for key in keys:
+        s3.delete_object(Bucket=new_bucket, Key=key)
+    assert "Contents" not in s3.list_objects_v2(Bucket=new_bucket)
 
 
 def test_presigned_urls_work_without_credentials_and_are_bound_to_their_key(s3: Any, new_bucket: str):

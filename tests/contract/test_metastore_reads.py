@@ -177,6 +177,9 @@ def test_pages_go_by_cookie_and_by_skey_and_never_show_ghosts(houses):
         assert skeys(await store.page_by_skey(vol, 1, b"a-", b"b", 2)) == [b"a-", b"a/"]
         assert skeys(await store.page_by_skey(vol, 1, b"b", b"b", 9)) == []
         assert await store.page_by_skey(vol, 2, b"", None, 9) == []
+        await committed(store, edge(vol, 80, b"z", 70, listed=False), edge(vol, 80, b"y", 71, listed=False))
+        assert skeys(await store.page_unlisted(vol, (0, b""), 2)) == [b"hidden", b"y"]
+        assert skeys(await store.page_unlisted(vol, (80, b"y"), 9)) == [b"z"]
 
     houses.run(work)
 

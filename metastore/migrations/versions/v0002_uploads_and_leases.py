@@ -13,6 +13,8 @@ ALTER TABLE upload ADD COLUMN ended BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE upload ALTER COLUMN ended DROP DEFAULT;
 CREATE INDEX upload_ended ON upload (vol, upload_id) WHERE ended <> 0;
 
+CREATE INDEX edge_unlisted ON edge (vol, parent, skey) WHERE NOT listed AND NOT ghost;
+
 ALTER TABLE gateway ADD COLUMN address TEXT NOT NULL DEFAULT '';
 ALTER TABLE gateway ALTER COLUMN address DROP DEFAULT;
 ALTER TABLE gateway ADD COLUMN beat BIGINT NOT NULL DEFAULT 0;

@@ -107,7 +107,6 @@ def test_a_full_group_is_one_that_the_next_byte_cannot_join():
         (b"a/b", InvalidArgument),
         (b"a\0b", InvalidArgument),
         (b"n" * 256, NameTooLong),
-        (b"caf\xe9", InvalidName),
     ],
 )
 def test_a_name_that_cannot_be_is_refused(name, error):
@@ -125,18 +124,20 @@ def test_dot_names_are_reserved_for_what_is_new():
 def test_a_key_is_split_into_skeys():
     assert key_components(b"a/b/c") == [b"a/", b"b/", b"c"]
     assert key_components(b"a/b/") == [b"a/", b"b/"]
+    assert key_components(b"/") == [b"/"]
+    assert key_components(b"//.\0") == [b"/", b"/", b".\0"]
+    assert key_components(b"n" * 256) == [b"n" * 256]
 
 
-@pytest.mark.parametrize("key", [b"", b"/", b"/a", b"a//b", b"./a", b"a/..", b"a\0", b"\xff"])
-def test_a_key_that_no_tree_can_hold_is_refused(key):
+@pytest.mark.parametrize("key", [b"", b"\xff", b"a/\xed\xa0\x80"])
+def test_what_is_no_key_is_refused(key):
     with pytest.raises(InvalidName):
         key_components(key)
 
 
-@pytest.mark.parametrize("key", [b"k" * 1025, b"n" * 256])
-def test_a_key_that_is_too_long_is_refused(key):
+def test_a_key_that_is_too_long_is_refused():
     with pytest.raises(NameTooLong):
-        key_components(key)
+        key_components(b"k" * 1025)
 
 
 @given(st.binary(), st.binary(max_size=4))

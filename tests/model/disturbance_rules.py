@@ -1,0 +1,28 @@
+"""What happens to a house: time passes, gateways stop and others take over."""
+
+from __future__ import annotations
+
+from hall import run
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
+from rules import Rules
+
+
+class DisturbanceRules(Rules):
+    """Time and restarts."""
+
+    @rule(seconds=st.sampled_from([1.0, 30.0]))
+    def time_passes(self, seconds: float) -> None:
+        """Idle data is flushed after a while; garbage goes."""
+        self.hall.clock.advance(seconds)
+        if seconds > 10:
+            for path in self.model.files():
+                self.model.commit(path)
+
+    @rule()
+    def restart(self) -> None:
+        """A new gateway takes over after an orderly stop: nothing is lost."""
+        run(self.hall.ns.close())
+        self.hall = self.hall.reopen()
+        for path in self.model.files():
+            self.model.commit(path)
