@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 # Tests leave the last line to pytest: CI reads it.
 PYTEST = $(BIN)/python -m pytest
 
-.PHONY: up test check bench fix clean
+.PHONY: up test check bench scale fix clean
 
 # Set up once with defaults, then serve in the foreground until Ctrl-C.
 up: $(VENV)/.installed
@@ -29,6 +29,10 @@ check: $(VENV)/.installed-dev
 # Measure, each figure beside its limit in the same run; results lie in bench-results/.
 bench: $(VENV)/.installed-dev
 	@$(BIN)/python -m benchmarks
+
+# The tests of large scale at their full size: a million entries, some minutes.
+scale: $(VENV)/.installed-dev
+	@$(PYTEST) -q -m scale tests/scale
 
 fix: $(VENV)/.installed-dev
 	@$(BIN)/ruff check --fix .

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import limits, report
+from benchmarks import limits, namespace, report
 from benchmarks.measure import Figure, Meter
 from benchmarks.nfs import NfsLoad
 from benchmarks.s3 import S3Load
@@ -38,6 +38,7 @@ def main() -> int:
             house.check()
         finally:
             house.remove()
+    figures += namespace.measure(wanted.runs, wanted.only)
     output = wanted.output or REPOSITORY / f"bench-results/{time.strftime('%Y%m%d-%H%M%S')}.json"
     report.write_json(output, figures)
     sys.stdout.write(report.table(figures) + f"\n{output}\n")

@@ -14,7 +14,8 @@ Rules that every implementation keeps
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from enum import IntEnum
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -71,6 +72,18 @@ class Finding(Struct, frozen=True, gc=False):
     rule: str  # stable name of the broken rule, e.g. "inode.nlink"
     subject: str  # what breaks it, e.g. "ino 17"
     detail: str
+
+
+class Step(IntEnum):
+    """What a walk does with a directory that it comes to."""
+
+    INTO = 0  # list it if it is explicit, and read it
+    OVER = 1  # list it as one key, whatever it is and holds, and do not read it
+    PAST = 2  # neither list nor read it
+
+
+#: Asked once for each directory of a walk, with its path below the top and its inode as the database has it.
+Steer: TypeAlias = "Callable[[bytes, Inode], Step]"
 
 
 class Numbers(Protocol):
@@ -151,11 +164,14 @@ class Pages(Protocol):
     async def page_by_skey(self, vol: int, parent: int, lower: bytes, upper: bytes | None, limit: int) -> list[Named]:
         """Return the listed entries of *parent* with lower <= skey < upper (None = no bound), by skey."""
 
-    async def walk(self, vol: int, top: int, lower: bytes, upper: bytes | None, limit: int) -> list[KeyEntry]:
+    async def walk(
+        self, vol: int, top: int, lower: bytes, upper: bytes | None, limit: int, steer: Steer | None = None
+    ) -> list[KeyEntry]:
         """Return the listed keys below *top* with lower <= path < upper, in exact byte order of their paths.
 
         A path is the skeys below *top* joined: `dir/file`. Files are keys; an EXPLICIT directory is the key `dir/`
-        (before what lies in it); an implied one is not. Directories are entered in batches, not one query each.
+        (before what lies in it); an implied one is not. Directories are entered in batches, not one query each, and
+        only those that *steer* sends the walk into: what lies in others costs nothing.
         """
 
 

@@ -287,7 +287,10 @@ class OpenObject(Protocol):
 
 
 class Listing(Struct, frozen=True, gc=False):
-    """One page of a listing. `contents` and `common_prefixes` are each in byte order."""
+    """One page of a listing. `contents` and `common_prefixes` are each in byte order.
+
+    Objects come without headers, user metadata and checksums: a listing loads none.
+    """
 
     contents: tuple[ObjectInfo, ...]
     common_prefixes: tuple[bytes, ...]

@@ -32,6 +32,11 @@ def permits(caller: Caller, inode: Inode, bits: int) -> bool:
     return granted & bits == bits
 
 
+def may_list(caller: Caller, directory: Inode) -> bool:
+    """Tell whether a listing shows *caller* what lies in *directory*: r for the names, x for what they name."""
+    return permits(caller, directory, READ | SEARCH)
+
+
 def authorize(caller: Caller, inode: Inode, bits: int) -> None:
     """Raise AccessDenied unless *caller* has all of *bits* on *inode*; ReadOnly for WRITE of a read-only caller."""
     if bits & WRITE and caller.read_only:

@@ -21,13 +21,27 @@ if TYPE_CHECKING:
     from namespace.extents import ExtentMap
     from namespace.overlay import Overlay
 
-#: About what one cached object costs, in bytes, its share of the tables included.
-INODE_COST = 900
-EDGE_COST = 450
+#: What cached objects cost in bytes, their share of the tables included: measured (`tests/unit/namespace`), with what
+#: grows with use (an inode's attributes) counted from the start. Texts and maps are added by their real size.
+INODE_COST = 1060
+SCANNED_COST = 800
+EDGE_COST = 370
+ABSENT_COST = 230
+DIRECTORY_COST = 480
+RANGE_COST = 140
+MAP_COST = 420
 EXTENT_COST = 160
-#: A directory with more ranges than this known forgets them: eviction has riddled it.
+META_COST = 750
+#: One name and value of S3 metadata, beside their characters.
+HEADER_COST = 120
+#: The part of the limit, in percent, that objects may take; the allocator loses the rest where sizes change.
+FILLED = 80
+#: Ranges kept of one directory; where eviction has cut more, the one below the name that goes is forgotten.
 MAX_KNOWN_RANGES = 256
-#: How many objects one operation's end looks at to make room: bounds the pause where all are in use.
+#: Room is made for more than what is over the limit, one part in so many of it: not a little at every operation.
+SLACK = 1024
+#: How many objects one operation's end looks at to make room, beside twice as many as have come since: bounds the pause
+#: where all are in use, and still keeps up with pages.
 MAX_LOOKS = 1024
 #: A hashed alias is one more name of its entry, under a key that no skey has: skeys are UTF-8.
 ALIAS_MARK = b"\xff"
@@ -49,7 +63,18 @@ class InodeEntry:
         self.extents: ExtentMap | None = None
         self.meta: ObjectMeta | None = None
         self.meta_known = False
-        self.cost = INODE_COST  # about how many bytes it takes, as the cache has counted it
+        self.cost = 0  # about how many bytes it takes, as the cache has counted it
+
+    def size(self) -> int:
+        """Return about how many bytes it takes now."""
+        size, image = INODE_COST, self.image
+        if image is not None and image.target is not None:
+            size += len(image.target)
+        if self.extents is not None:
+            size += MAP_COST + EXTENT_COST * len(self.extents.extents) + RANGE_COST * len(self.extents.known)
+        if self.meta is not None:
+            size += meta_size(self.meta)
+        return size
 
 
 class EdgeEntry:
@@ -64,34 +89,59 @@ class EdgeEntry:
         self.edge = edge
         self.batch = batch
         self.stamp = 0
-        self.cost = EDGE_COST + len(skey)  # about how many bytes it takes
+        self.cost = 0  # about how many bytes it takes, as the cache has counted it
+
+    def size(self) -> int:
+        """Return about how many bytes it takes now."""
+        if self.edge is None:
+            return ABSENT_COST + len(self.skey)
+        alias = self.edge.alias
+        return EDGE_COST + len(self.skey) + (0 if alias is None else len(alias))
+
+
+def meta_size(meta: ObjectMeta) -> int:
+    """Return about how many bytes *meta* takes in memory."""
+    texts = (meta.headers, meta.user, meta.checksums, meta.tags, meta.acl)
+    return META_COST + sum(HEADER_COST + len(name) + len(value) for each in texts for name, value in each.items())
 
 
 class DirectoryNames:
     """The names of one directory, and the ranges of skey in which those in memory are all there are."""
 
-    __slots__ = ("entries", "known")
+    __slots__ = ("cost", "entries", "known")
 
     def __init__(self) -> None:
         """Know nothing."""
         self.entries: dict[bytes, EdgeEntry] = {}
         self.known: IntervalSet[bytes] = IntervalSet()
+        self.cost = 0  # about how many bytes it takes without its entries, as the cache has counted it
+
+    def size(self) -> int:
+        """Return about how many bytes it takes now, its entries left out."""
+        return DIRECTORY_COST + RANGE_COST * len(self.known)
 
 
 Entry: TypeAlias = InodeEntry | EdgeEntry
 
 
 class Cache:
-    """The objects of one volume incarnation."""
+    """The objects of one volume incarnation.
+
+    Inodes that a page scan came across are kept apart, as bare rows, until an operation uses one. They go first, so
+    that a scan of any size leaves what is in use alone.
+    """
 
     def __init__(self, limit_bytes: int, durable: Callable[[], int]) -> None:
-        """Hold about *limit_bytes*; *durable* tells the last durable batch."""
+        """Let the process grow by about *limit_bytes*; *durable* tells the last durable batch."""
         self.inodes: dict[int, InodeEntry] = {}
         self.directories: dict[int, DirectoryNames] = {}
         self.bytes = 0
-        self._limit = limit_bytes
+        self._limit = limit_bytes * FILLED // 100
         self._durable = durable
         self._ring: deque[Entry] = deque()  # second chance: from the left come those to look at
+        self._scanned: dict[int, Inode] = {}  # none of them is among `inodes`
+        self._scan_order: deque[int] = deque()  # their numbers, the oldest at the left, and some that are gone
+        self._entered = 0  # how many objects have come since room was made
         self._operations: dict[int, None] = {}  # numbers of operations under way, in order
         self._next_operation = 1
         self._loads: dict[int, int] = {}  # load -> batch that was durable when it began
@@ -109,6 +159,11 @@ class Cache:
     def end_operation(self, stamp: int) -> None:
         """Let what the operation used be evicted; make room if there is too much."""
         del self._operations[stamp]
+        if self.bytes > self._limit:
+            self._evict()
+
+    def make_room(self) -> None:
+        """Evict if there is too much: for what enters rows outside an operation."""
         if self.bytes > self._limit:
             self._evict()
 
@@ -130,6 +185,19 @@ class Cache:
         if entry is None:
             entry = self._new_inode(image.ino, image, 0)
         return entry
+
+    def scanned(self, image: Inode) -> None:
+        """Keep *image*, which a page scan came across and which is not among `inodes`, as the first to go."""
+        if image.ino not in self._scanned:
+            self._scanned[image.ino] = image
+            self._scan_order.append(image.ino)
+            self.bytes += _scanned_size(image)
+            self._entered += 1
+
+    def warm(self, ino: int) -> InodeEntry | None:
+        """Enter *ino* if a page scan has left it here."""
+        image = self._scanned.get(ino)
+        return None if image is None else self._new_inode(ino, image, 0)
 
     def learn_no_inode(self, ino: int) -> None:
         """Enter that a load did not find *ino*, unless it is present."""
@@ -160,6 +228,12 @@ class Cache:
             return EdgeEntry(parent, ALIAS_MARK + alias, None, 0)
         return entry
 
+    def learn_meta(self, entry: InodeEntry, meta: ObjectMeta | None) -> None:
+        """Enter loaded S3 metadata, or that there is none, unless it is known."""
+        if not entry.meta_known:
+            entry.meta, entry.meta_known = meta, True
+            self.recount(entry)
+
     # ------------------------------------------------------------------ changes: install's alone
 
     def put_inode(self, image: Inode, batch: int) -> InodeEntry:
@@ -169,6 +243,13 @@ class Cache:
             return self._new_inode(image.ino, image, batch)
         entry.image, entry.batch, entry.attr = image, batch, None
         return entry
+
+    def put_meta(self, ino: int, meta: ObjectMeta | None) -> None:
+        """Make *meta* the S3 metadata of *ino*, if the inode is present; None: it has none."""
+        entry = self.inodes.get(ino)
+        if entry is not None:
+            entry.meta, entry.meta_known = meta, True
+            self.recount(entry)
 
     def drop_inode(self, ino: int, batch: int) -> None:
         """Leave a deletion mark."""
@@ -181,9 +262,10 @@ class Cache:
         entry.image = entry.attr = entry.overlay = entry.extents = entry.meta = None
         entry.batch = batch
         self.recount(entry)
-        if ino in self.directories:
-            self.directories[ino].known.clear()
-            self._drop_names_without_entries(ino)
+        names = self.directories.get(ino)
+        if names is not None:
+            names.known.clear()
+            self._settle(ino, names)
 
     def put_edge(self, parent: int, skey: bytes, edge: Edge | None, batch: int) -> None:
         """Make *edge* what the name means as of *batch*; None leaves a deletion mark."""
@@ -202,6 +284,7 @@ class Cache:
             self._new_edge(names, parent, skey, edge, batch)
             return None
         was, entry.edge, entry.batch = entry.edge, edge, batch
+        self.recount(entry)
         return was
 
     def names(self, directory: int) -> DirectoryNames:
@@ -209,43 +292,60 @@ class Cache:
         names = self.directories.get(directory)
         if names is None:
             names = self.directories[directory] = DirectoryNames()
+            self.recount(names)
         return names
 
     def know_empty(self, directory: int) -> None:
         """Note that *directory* was made here: its names in memory are all there are."""
-        self.names(directory).known.add(b"", None)
+        names = self.names(directory)
+        names.known.add(b"", None)
+        self.recount(names)
 
-    def recount(self, entry: InodeEntry) -> None:
-        """Count *entry* again: its body map has grown or shrunk."""
-        cost = INODE_COST + (EXTENT_COST * len(entry.extents.extents) if entry.extents is not None else 0)
-        self.bytes += cost - entry.cost
-        entry.cost = cost
+    def recount(self, counted: Entry | DirectoryNames) -> None:
+        """Count anew what has grown or shrunk."""
+        size = counted.size()
+        self.bytes += size - counted.cost
+        counted.cost = size
 
     # ------------------------------------------------------------------ inside
 
     def _new_inode(self, ino: int, image: Inode | None, batch: int) -> InodeEntry:
+        if ino in self._scanned:
+            self.bytes -= _scanned_size(self._scanned.pop(ino))
         entry = self.inodes[ino] = InodeEntry(ino, image, batch)
-        self.bytes += entry.cost
-        self._ring.append(entry)
+        self._enter(entry)
         return entry
 
     def _new_edge(self, names: DirectoryNames, parent: int, skey: bytes, edge: Edge | None, batch: int) -> None:
         entry = names.entries[skey] = EdgeEntry(parent, skey, edge, batch)
-        self.bytes += entry.cost
+        self._enter(entry)
+
+    def _enter(self, entry: Entry) -> None:
+        entry.cost = size = entry.size()
+        self.bytes += size
         self._ring.append(entry)
+        self._entered += 1
 
     def _evict(self) -> None:
-        """Make room; an object used since the last look gets a second chance."""
+        """Make room; an object used since the last look gets a second chance, what pages brought gets none."""
         busy = next(iter(self._operations), self._next_operation)
         safe = self._safe_batch()
-        for _ in range(min(MAX_LOOKS, 2 * len(self._ring))):
-            if self.bytes <= self._limit:
+        enough = self._limit - self._limit // SLACK
+        looks = MAX_LOOKS + 2 * self._entered
+        self._entered = 0
+        while self._scan_order and self.bytes > enough and looks:
+            looks -= 1
+            image = self._scanned.pop(self._scan_order.popleft(), None)
+            if image is not None:
+                self.bytes -= _scanned_size(image)
+        for _ in range(min(looks, 2 * len(self._ring))):
+            if self.bytes <= enough:
                 return
             entry = self._ring.popleft()
-            if entry.stamp >= busy or entry.batch > safe or (isinstance(entry, InodeEntry) and entry.overlay):
+            if _kept(entry, busy, safe):
                 self._ring.append(entry)
             elif entry.stamp:
-                entry.stamp = 0
+                entry.stamp = 0  # used since the last look: a second chance
                 self._ring.append(entry)
             else:
                 self._forget(entry)
@@ -258,18 +358,32 @@ class Cache:
         self.bytes -= entry.cost
         if isinstance(entry, InodeEntry):
             del self.inodes[entry.ino]
-            self._drop_names_without_entries(entry.ino)
+            names = self.directories.get(entry.ino)
+            if names is not None:
+                self._settle(entry.ino, names)
             return
         names = self.directories[entry.parent]
         del names.entries[entry.skey]
         if entry.edge is not None:
+            # What memory does not have any more must not be taken for absent.
             names.known.cut(entry.skey, entry.skey + b"\0")
             if len(names.known) > MAX_KNOWN_RANGES:
-                names.known.clear()
-        if not names.known:
-            self._drop_names_without_entries(entry.parent)
+                names.known.drop_next_to(entry.skey)
+        self._settle(entry.parent, names)
 
-    def _drop_names_without_entries(self, directory: int) -> None:
-        names = self.directories.get(directory)
-        if names is not None and not names.entries:
+    def _settle(self, directory: int, names: DirectoryNames) -> None:
+        """Count *names* anew; let them go if they hold no entry, and tell nothing or have outlived their inode."""
+        if not names.entries and (not names.known or directory not in self.inodes):
             del self.directories[directory]
+            self.bytes -= names.cost
+        else:
+            self.recount(names)
+
+
+def _scanned_size(image: Inode) -> int:
+    return SCANNED_COST + (0 if image.target is None else len(image.target))
+
+
+def _kept(entry: Entry, busy: int, safe: int) -> bool:
+    """Tell whether *entry* must stay: in use, undone by a crash or by a load in flight, or with UNSTABLE data."""
+    return entry.stamp >= busy or entry.batch > safe or (type(entry) is InodeEntry and entry.overlay is not None)

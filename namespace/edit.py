@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from namespace.view import View
 
 T = TypeVar("T")
+#: As a plain number: an operator of IntFlag costs more than the rest of a directory's new image.
+_EXPLICIT = int(InodeFlag.EXPLICIT)
 
 
 class Planned(Struct, Generic[T]):
@@ -70,9 +72,13 @@ class Edit:
         *explicit*: the change came by NFS, which makes an implied directory stay (DESIGN 3.2).
         """
         image = self.image(entry)
-        flags = image.flags | InodeFlag.EXPLICIT if explicit else image.flags
-        self.touch(
-            entry, entries=image.entries + entries, nlink=image.nlink + links, mtime=self.now_ns, flags=int(flags)
+        self._images[entry.ino] = replace(
+            image,
+            entries=image.entries + entries,
+            nlink=image.nlink + links,
+            mtime=self.now_ns,
+            ctime=max(next_ctime(entry, self.now_ns), image.ctime),
+            flags=image.flags | _EXPLICIT if explicit else image.flags,
         )
 
     def make_explicit(self, directory: int) -> None:
@@ -218,12 +224,15 @@ class Edit:
 
     def planned(self, answer: Callable[[], T]) -> Planned[T]:
         """Return the finished change; *answer* is called when it is installed."""
-        placed = {row.key for row in self._rows if type(row) is Edge}
-        drops = [drop for drop in self._drops if drop[0] is not Edge or drop[1] not in placed]
-        drops += [(Inode, (ino,)) for ino, image in self._images.items() if image is None]
+        drops = self._drops
+        if drops:
+            placed = {row.key for row in self._rows if type(row) is Edge}
+            drops = [drop for drop in drops if drop[0] is not Edge or drop[1] not in placed]
+            drops += [(Inode, (ino,)) for ino, image in self._images.items() if image is None]
         # Inodes first: what else is installed may belong to one that is new.
-        rows = [*(image for image in self._images.values() if image is not None), *self._rows]
-        refs = tuple((blob, delta) for blob, delta in self._refs.items() if delta)
+        rows: list[Row] = [image for image in self._images.values() if image is not None]
+        rows += self._rows
+        refs = tuple([(blob, delta) for blob, delta in self._refs.items() if delta]) if self._refs else ()
         change = Change(self._vol, tuple(rows), tuple(drops), (), refs)
         return Planned(answer, change, tuple(self._effects))
 

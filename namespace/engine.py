@@ -144,17 +144,16 @@ class Engine:
             elif type(row) is Edge:
                 cache.put_edge(row.parent, row.skey, row, batch)
             elif type(row) is ObjectMeta:
-                entry = cache.inodes[row.ino]
-                entry.meta, entry.meta_known = row, True
+                cache.put_meta(row.ino, row)
         for kind, key in change.drops:
             if kind is Inode:
                 cache.drop_inode(int(key[0]), batch)
             elif kind is Edge:
                 cache.put_edge(int(key[0]), bytes(key[1]), None, batch)
-            elif kind is ObjectMeta and (meta_of := cache.inodes.get(int(key[0]))) is not None:
-                meta_of.meta, meta_of.meta_known = None, True
+            elif kind is ObjectMeta:
+                cache.put_meta(int(key[0]), None)
             else:
-                assert kind in (Extent, ObjectMeta)  # the body map changes by the plan's effects
+                assert kind is Extent  # the body map changes by the plan's effects
         self.loader.top_up(volume)
         return batch
 

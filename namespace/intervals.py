@@ -78,6 +78,12 @@ class IntervalSet(Generic[K]):
         self._lowers[first:last] = lowers
         self._uppers[first:last] = uppers
 
+    def drop_next_to(self, point: K) -> None:
+        """Take out the interval next below *point*, or else the one above: the set gets one interval smaller."""
+        if self._lowers:
+            index = max(0, bisect_right(self._lowers, point) - 1)
+            del self._lowers[index], self._uppers[index]
+
 
 def _before(upper: Any, point: Any) -> bool:
     """Tell whether an interval that ends at *upper* ends at or before *point*."""

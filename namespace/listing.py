@@ -2,172 +2,194 @@
 
 Every page is read from the database after all changes of the volume made so far are durable (ADR 0060): each of its
 keys is as new as every answer given before the call, or newer, and nothing of it can be taken back.
+
+A page is one walk that is steered: past directories whose names the caller may not see, and over those of which every
+key rolls up into one common prefix. What lies in either costs nothing. With the delimiter `/` that is a scan of one
+directory, with others a walk for each group of keys that is larger than what was read ahead.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from foundation.errors import InvalidName, NameTooLong
-from metastore.records import ROOT_INO, InodeFlag
-from namespace.api import Listing, ListRequest
-from namespace.authority import READ, authorize
+from metastore.api import Step
+from metastore.records import ROOT_INO, FileType, InodeFlag
+from namespace.api import Listing, ListRequest, ObjectInfo
+from namespace.attributes import EMPTY_ETAG, etag_of
+from namespace.authority import READ, SEARCH, authorize, may_list
 from namespace.edit import Planned
 from namespace.hall import Verbs
-from namespace.names import is_directory_skey, key_components, successor
-from namespace.objects import object_info
+from namespace.names import successor
 
 if TYPE_CHECKING:
+    from metastore.api import Steer
     from metastore.records import Inode, KeyEntry
-    from namespace.api import Caller, ObjectInfo
+    from namespace.api import Caller
     from namespace.view import View
     from namespace.volume import VolumeState
+
+#: What a listing does not tell of its objects.
+_UNTOLD: dict[str, str] = {}
+#: Keys read ahead when the last walk ended in a group much larger than the page.
+_FEWEST_AHEAD = 16
 
 
 class ListVerb(Verbs):
     """ListObjects."""
 
     async def list_objects(self, caller: Caller, bucket: str, request: ListRequest) -> Listing:
-        """Return one page of keys and common prefixes."""
+        """Return one page of keys and common prefixes that *caller* may see; raise AccessDenied for a closed root."""
         volume = await self._volumes.named(bucket)
-        await self._engine.run(volume, lambda view: _plan_list(view, caller))
+        base = request.prefix[: request.prefix.rfind(b"/") + 1]
+        top = await self._engine.run(volume, lambda view: _plan_list(view, caller, base))
         await self._engine.settled(volume)
-        if request.limit <= 0:
+        if top is None or request.limit <= 0:
             return Listing((), (), None)
-        page = _Page(request)
-        if request.delimiter == b"/":
-            await self._level(volume, page)
-        else:
-            await self._walk(volume, page)
+        page = _Page(request, len(base))
+        # The directory of the prefix is a key itself, where the prefix is no more than its path.
+        if base and base == request.prefix == page.lower and top.flags & InodeFlag.EXPLICIT:
+            page.add(base, top)
+        await self._fill(volume, caller, top.ino, page)
         return page.listing()
 
-    async def _level(self, volume: VolumeState, page: _Page) -> None:
-        """Fill *page* from one directory: its sub-directories are the common prefixes."""
-        request = page.request
-        path, slash, rest = request.prefix.rpartition(b"/")
-        base = path + slash
-        directory = await self._directory(volume, base)
-        if directory is None:
-            return
-        if slash and not rest and directory.flags & InodeFlag.EXPLICIT and base > request.after:
-            page.add(base, directory)
-        lower = max(rest, _first_after(request.after, base))
-        upper = successor(rest) if rest else None
-        while not page.full:
-            wanted = page.room + 1
-            named = await self._engine.metastore.page_by_skey(volume.vol, directory.ino, lower, upper, wanted)
-            for each in named:
-                key = base + each.edge.skey
-                if is_directory_skey(each.edge.skey):
-                    page.add_prefix(key)
-                else:
-                    page.add(key, each.inode)
-            if len(named) < wanted:
+    async def _fill(self, volume: VolumeState, caller: Caller, top: int, page: _Page) -> None:
+        """Walk below the directory *top* of the prefix until *page* and whether another follows are known."""
+        request, base = page.request, page.request.prefix[: page.base]
+        name = request.prefix[page.base :]
+        upper = successor(name) if name else None
+        steer = _steering(caller, request, base)
+        ahead = page.room + 1
+        while not page.more and page.lower is not None and page.lower.startswith(base):
+            wanted = min(page.room + 1, ahead)
+            lower = page.lower[page.base :]
+            if upper is not None and lower >= upper:
                 return
-            lower = named[-1].edge.skey + b"\0"
-
-    async def _directory(self, volume: VolumeState, base: bytes) -> Inode | None:
-        """Return the directory of the path *base* (empty, or ending in `/`); None if no key can begin so."""
-        try:
-            components = key_components(base) if base else []
-        except (InvalidName, NameTooLong):
-            return None
-
-        def plan(view: View) -> Planned[Inode | None]:
-            found = [view.live(ROOT_INO)[1], *view.path(ROOT_INO, components)]
-            image = found[-1] if len(found) == len(components) + 1 else None
-            return Planned(lambda: image)
-
-        return await self._engine.run(volume, plan)
-
-    async def _walk(self, volume: VolumeState, page: _Page) -> None:
-        """Fill *page* depth first; with a delimiter, skip what rolls up into each common prefix."""
-        request = page.request
-        lower = max(request.prefix, request.after + b"\0" if request.after else b"")
-        upper = successor(request.prefix) if request.prefix else None
-        while not page.full:
-            wanted = page.room + 1
-            entries = await self._engine.metastore.walk(volume.vol, ROOT_INO, lower, upper, wanted)
-            skip_to = self._take(page, entries)
-            if skip_to is not None:
-                if upper is not None and skip_to >= upper:
-                    return
-                lower = skip_to
-            elif len(entries) < wanted:
+            entries = await self._engine.metastore.walk(volume.vol, top, lower, upper, wanted, steer)
+            before = page.room
+            page.take(base, entries)
+            if len(entries) < wanted:
                 return
-            else:
-                lower = entries[-1].path + b"\0"
+            ahead = max(_FEWEST_AHEAD, 4 * (before - page.room))
 
-    @staticmethod
-    def _take(page: _Page, entries: list[KeyEntry]) -> bytes | None:
-        """Add *entries*; return where to go on if one rolled up into a common prefix."""
-        request = page.request
-        for entry in entries:
-            if request.delimiter:
-                cut = entry.path.find(request.delimiter, len(request.prefix))
-                if cut >= 0:
-                    prefix = entry.path[: cut + len(request.delimiter)]
-                    page.add_prefix(prefix)
-                    return successor(prefix) or b"\xff"
-            page.add(entry.path, entry.inode)
-        return None
+
+def _plan_list(view: View, caller: Caller, base: bytes) -> Planned[Inode | None]:
+    """Return the directory with the path *base* (empty, or ending in `/`); None if the caller sees nothing below it."""
+    _, root = view.live(ROOT_INO)
+    authorize(caller, root, READ | SEARCH)
+    skeys = [name + b"/" for name in base.split(b"/")[:-1]]
+    found = view.path(ROOT_INO, skeys)
+    seen = len(found) == len(skeys) and all(may_list(caller, image) for image in found)
+    top = [root, *found][-1] if seen else None
+    return Planned(lambda: top)
+
+
+def _steering(caller: Caller, request: ListRequest, base: bytes) -> Steer:
+    """Return how the walk below *base* goes: paths it is asked about are relative to *base*."""
+    delimiter, start = request.delimiter, len(request.prefix) - len(base)
+
+    def steer(path: bytes, inode: Inode) -> Step:
+        if not may_list(caller, inode):
+            return Step.PAST
+        if delimiter and path.find(delimiter, start) >= 0:
+            return Step.OVER
+        return Step.INTO
+
+    return steer
 
 
 class _Page:
     """A page that fills up; one key more than fits tells that another page follows."""
 
-    def __init__(self, request: ListRequest) -> None:
+    def __init__(self, request: ListRequest, base: int) -> None:
         self.request = request
+        self.base = base  # how much of the prefix is the path of a directory
+        self.room = request.limit  # how many keys and common prefixes still fit
+        self.more = False  # another page follows
+        self.lower = _first_key(request)  # the least key that may come next; None: there is none
         self._contents: list[ObjectInfo] = []
         self._prefixes: list[bytes] = []
         self._last = b""
-        self._more = False
 
-    @property
-    def room(self) -> int:
-        """Return how many keys still fit."""
-        return self.request.limit - len(self._contents) - len(self._prefixes)
+    def take(self, base: bytes, entries: list[KeyEntry]) -> None:
+        """Add the next keys in order, rolled up into common prefixes by the delimiter."""
+        group = None
+        if self.request.delimiter:
+            group = self._roll_up(base, entries)
+        else:
+            self._add_all(base, entries)
+        if entries and not self.more:
+            self.lower = base + entries[-1].path + b"\0" if group is None else successor(group)
 
-    @property
-    def full(self) -> bool:
-        """Tell whether the page, and whether another follows, is known."""
-        return self._more
+    def _add_all(self, base: bytes, entries: list[KeyEntry]) -> None:
+        """Add *entries* as they are."""
+        first = 0
+        if entries and self._last == base + entries[0].path and self._contents:
+            # The object `dir/` with a body, in an explicit directory: the key is listed once.
+            self._contents[-1] = _listed(self._last, entries[0].inode)
+            first = 1
+        self.more = len(entries) - first > self.room
+        new = [_listed(base + entry.path, entry.inode) for entry in entries[first : first + self.room]]
+        if new:
+            self._contents += new
+            self.room -= len(new)
+            self._last = new[-1].key
+
+    def _roll_up(self, base: bytes, entries: list[KeyEntry]) -> bytes | None:
+        """Add *entries* or their common prefixes; return the common prefix of the last."""
+        delimiter, start, group = self.request.delimiter, len(self.request.prefix), None
+        for entry in entries:
+            key = base + entry.path
+            if group is not None and key.startswith(group):
+                continue
+            cut = key.find(delimiter, start)
+            group = key[: cut + len(delimiter)] if cut >= 0 else None
+            if group is None:
+                self.add(key, entry.inode)
+            elif self._takes(group):
+                self._prefixes.append(group)
+            if self.more:
+                break
+        return group
 
     def add(self, key: bytes, image: Inode) -> None:
         """Add a key."""
         if self._last == key and self._contents:
-            self._contents[-1] = object_info(key, image, None)  # the body of `dir/`, in an explicit directory
+            self._contents[-1] = _listed(key, image)
         elif self._takes(key):
-            self._contents.append(object_info(key, image, None))
-
-    def add_prefix(self, prefix: bytes) -> None:
-        """Add a common prefix, unless it was on an earlier page."""
-        if prefix > self.request.after and self._takes(prefix):
-            self._prefixes.append(prefix)
+            self._contents.append(_listed(key, image))
 
     def _takes(self, key: bytes) -> bool:
-        if self.room > 0:
+        if self.room:
+            self.room -= 1
             self._last = key
             return True
-        self._more = True
+        self.more = True
         return False
 
     def listing(self) -> Listing:
         """Return the page."""
-        return Listing(tuple(self._contents), tuple(self._prefixes), self._last if self._more else None)
+        return Listing(tuple(self._contents), tuple(self._prefixes), self._last if self.more else None)
 
 
-def _plan_list(view: View, caller: Caller) -> Planned[None]:
-    _, root = view.live(ROOT_INO)
-    authorize(caller, root, READ)
-    return Planned(lambda: None)
+def _first_key(request: ListRequest) -> bytes | None:
+    """Return the least key that may be listed; None if there can be none.
+
+    A key after `after` is not listed if its common prefix is not: one that was the last thing of the former page, or
+    lies before a key given as start-after.
+    """
+    prefix, after, delimiter = request.prefix, request.after, request.delimiter
+    if after < prefix:
+        return prefix
+    if not after.startswith(prefix):
+        return None
+    cut = after.find(delimiter, len(prefix)) if delimiter else -1
+    if cut >= 0:
+        return successor(after[: cut + len(delimiter)])
+    return after + b"\0" if after else b""
 
 
-def _first_after(after: bytes, base: bytes) -> bytes:
-    """Return the least skey of the directory at *base* whose key is greater than *after*."""
-    if after < base:
-        return b""
-    if not after.startswith(base):
-        return b"\xff"
-    name, slash, _ = after[len(base) :].partition(b"/")
-    return name + slash + b"\0"
+def _listed(key: bytes, image: Inode) -> ObjectInfo:
+    """Return what a listing tells of an object: what stands in the inode. Headers and metadata would be loads."""
+    if image.type == FileType.DIRECTORY:
+        return ObjectInfo(key, 0, EMPTY_ETAG, image.mtime, _UNTOLD, _UNTOLD, _UNTOLD)
+    return ObjectInfo(key, image.size, etag_of(image), image.content_time, _UNTOLD, _UNTOLD, _UNTOLD)

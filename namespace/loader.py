@@ -49,9 +49,7 @@ class Loader:
             case NeedExtents():
                 await self._extents(volume, need)
             case NeedMeta(entry):
-                meta = await self._metastore.load_meta(volume.vol, entry.ino)
-                if not entry.meta_known:
-                    entry.meta, entry.meta_known = meta, True
+                volume.cache.learn_meta(entry, await self._metastore.load_meta(volume.vol, entry.ino))
 
     async def _inode(self, volume: VolumeState, ino: int) -> None:
         for image in await self._metastore.load_inodes(volume.vol, [ino]):

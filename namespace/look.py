@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from foundation.errors import InvalidArgument, NotFound, NotSymlink
 from metastore.records import FIRST_COOKIE, ROOT_INO, FileType, Inode
 from namespace.api import Access, Attr, DirEntry, DirPage, FileId, FsStat, Looked
-from namespace.attributes import attr_of
+from namespace.attributes import attr_of, plain_attr
 from namespace.authority import READ, SEARCH, WRITE, authorize, permits
 from namespace.edit import Planned
 from namespace.hall import Verbs
@@ -18,6 +18,7 @@ from namespace.view import View, is_directory
 if TYPE_CHECKING:
     from metastore.records import Named
     from namespace.api import Caller
+    from namespace.cache import Cache
     from namespace.volume import VolumeState
 
 T = TypeVar("T")
@@ -107,21 +108,33 @@ class LookVerbs(Verbs):
         return DirPage(here, tuple(entries), eof=len(page) <= room)
 
     async def _page(self, volume: VolumeState, directory: int, after: int, limit: int) -> list[DirEntry]:
-        token = volume.cache.begin_load()
+        """Return the next entries; attributes are those of the live inodes, which may be newer than the page."""
+        cache = volume.cache
+        token = cache.begin_load()
         try:
             page = await self._engine.metastore.page_by_cookie(volume.vol, directory, after, limit)
-            return await self._engine.run(volume, lambda view: _answer([_entry(view, named) for named in page]))
+            batch, entries = _entered(cache, page)
         finally:
-            volume.cache.end_load(token)
+            cache.end_load(token)
+        cache.make_room()
+        await self._engine.release(volume, batch)
+        return entries
 
 
-def _entry(view: View, named: Named) -> DirEntry:
-    """Return a page's entry with the attributes of the live inode, which may be newer than the page."""
-    entry = view.volume.cache.learn_inode(named.inode)
-    attr = attr_of(entry) if entry.image is not None else None
-    view.consult(entry)
-    edge = named.edge
-    return DirEntry(nfs_name(edge.skey, edge.alias), edge.cookie, edge.ino, attr)
+def _entered(cache: Cache, page: list[Named]) -> tuple[int, list[DirEntry]]:
+    """Enter a page's inodes, the first to go; return the highest batch they consult, and the entries."""
+    batch, entries, inodes = 0, [], cache.inodes
+    for named in page:
+        edge = named.edge
+        entry = inodes.get(edge.ino)
+        if entry is None:
+            cache.scanned(named.inode)
+            attr: Attr | None = plain_attr(named.inode)
+        else:
+            batch = max(batch, entry.batch)
+            attr = None if entry.image is None else attr_of(entry)
+        entries.append(DirEntry(nfs_name(edge.skey, edge.alias), edge.cookie, edge.ino, attr))
+    return batch, entries
 
 
 def _answer(value: T) -> Planned[T]:

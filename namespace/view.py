@@ -106,7 +106,7 @@ class View:
 
     def entry(self, ino: int) -> InodeEntry:
         """Return the inode's entry in memory; its image is None if the inode is gone."""
-        entry = self.volume.cache.inodes.get(ino)
+        entry = self.volume.cache.inodes.get(ino) or self.volume.cache.warm(ino)
         if entry is None:
             raise Missing(NeedInode(ino))
         self.consult(entry)

@@ -25,30 +25,28 @@ LOW_WATER = BLOCK // 4
 class NumberPool:
     """Numbers of one kind that this incarnation may use."""
 
-    __slots__ = ("_blocks", "fetching")
+    __slots__ = ("_blocks", "fetching", "left")
 
     def __init__(self) -> None:
         """Begin with none."""
         self._blocks: list[list[int]] = []  # [next, last]
+        self.left = 0  # how many numbers there are
         self.fetching = False
 
     def add(self, block: NumberBlock) -> None:
         """Add a reserved block."""
         self._blocks.append([block.first, block.last])
-
-    @property
-    def left(self) -> int:
-        """Return how many numbers there are."""
-        return sum(last - first + 1 for first, last in self._blocks)
+        self.left += block.last - block.first + 1
 
     def take(self) -> int | None:
         """Return a number nobody had before, or None when the pool is dry."""
-        if not self._blocks:
+        if not self.left:
             return None
+        self.left -= 1
         block = self._blocks[0]
         number = block[0]
         block[0] += 1
-        if block[0] > block[1]:
+        if number == block[1]:
             self._blocks.pop(0)
         return number
 

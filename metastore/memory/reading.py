@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from metastore.api import Step
 from metastore.records import Blob, Edge, FileType, Inode, InodeFlag, KeyEntry, Named, ObjectMeta, Upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from metastore.api import Steer
     from metastore.memory.database import MemoryDatabase
     from metastore.records import Extent, Part
 
@@ -106,10 +108,18 @@ def by_skey(
     return named(database, found)[:limit]
 
 
-def walk(database: MemoryDatabase, vol: int, top: int, lower: bytes, upper: bytes | None, limit: int) -> list[KeyEntry]:
+def walk(  # noqa: PLR0913, PLR0917 - what `metastore.api.Pages.walk` is told
+    database: MemoryDatabase,
+    vol: int,
+    top: int,
+    lower: bytes,
+    upper: bytes | None,
+    limit: int,
+    steer: Steer | None = None,
+) -> list[KeyEntry]:
     """Return the listed keys below *top* in byte order of their paths."""
     page: list[KeyEntry] = []
-    for entry in _keys(database, vol, top):
+    for entry in _keys(database, vol, top, steer):
         if upper is not None and entry.path >= upper:
             break
         if entry.path < lower:
@@ -123,22 +133,24 @@ def walk(database: MemoryDatabase, vol: int, top: int, lower: bytes, upper: byte
     return page
 
 
-def _keys(database: MemoryDatabase, vol: int, top: int) -> Iterator[KeyEntry]:
+def _keys(database: MemoryDatabase, vol: int, top: int, steer: Steer | None) -> Iterator[KeyEntry]:
     """Yield every listed key below *top*, depth first; the stack is a list, so depth is bounded by memory alone."""
     stack: list[Iterator[tuple[bytes, Named]]] = [_entries(database, vol, top, b"")]
     while stack:
-        step = next(stack[-1], None)
-        if step is None:
+        found = next(stack[-1], None)
+        if found is None:
             stack.pop()
             continue
-        prefix, entry = step
+        prefix, entry = found
         key = KeyEntry(prefix + entry.edge.skey, entry.edge, entry.inode)
         if entry.inode.type != FileType.DIRECTORY:
             yield key
             continue
-        if entry.inode.flags & InodeFlag.EXPLICIT:
+        step = Step.INTO if steer is None else steer(key.path, entry.inode)
+        if step == Step.OVER or (step == Step.INTO and entry.inode.flags & InodeFlag.EXPLICIT):
             yield key
-        stack.append(_entries(database, vol, entry.inode.ino, key.path))
+        if step == Step.INTO:
+            stack.append(_entries(database, vol, entry.inode.ino, key.path))
 
 
 def _entries(database: MemoryDatabase, vol: int, parent: int, prefix: bytes) -> Iterator[tuple[bytes, Named]]:

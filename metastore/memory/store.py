@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from foundation.clock import Clock
+    from metastore.api import Steer
     from metastore.grouping import Batch
     from metastore.records import Blob, Change, Extent, KeyEntry, Named, ObjectMeta, Part, Upload, Volume
 
@@ -378,6 +379,8 @@ class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit, CommitBooks):
         """Return listed entries by skey."""
         return await self._after_hold(reading.by_skey(self._database, vol, parent, lower, upper, limit))
 
-    async def walk(self, vol: int, top: int, lower: bytes, upper: bytes | None, limit: int) -> list[KeyEntry]:
+    async def walk(
+        self, vol: int, top: int, lower: bytes, upper: bytes | None, limit: int, steer: Steer | None = None
+    ) -> list[KeyEntry]:
         """Return listed keys in byte order of their paths."""
-        return await self._after_hold(reading.walk(self._database, vol, top, lower, upper, limit))
+        return await self._after_hold(reading.walk(self._database, vol, top, lower, upper, limit, steer))

@@ -13,6 +13,7 @@ from metastore.postgres.walking import walk
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from metastore.api import Steer
     from metastore.postgres.walking import Found, Scan
     from metastore.records import KeyEntry, Named
 
@@ -91,7 +92,9 @@ class PgPages(Parts):
         (result,) = await self._pool.query([(_BY_SKEY, parameters)])
         return [named(row) for row in tuples(result)]
 
-    async def walk(self, vol: int, top: int, lower: bytes, upper: bytes | None, limit: int) -> list[KeyEntry]:
+    async def walk(
+        self, vol: int, top: int, lower: bytes, upper: bytes | None, limit: int, steer: Steer | None = None
+    ) -> list[KeyEntry]:
         """Return the listed keys below *top* with lower <= path < upper, in byte order of their paths."""
 
         async def read(scans: Sequence[Scan], rows: int) -> list[Found]:
@@ -107,4 +110,4 @@ class PgPages(Parts):
             (result,) = await self._pool.query([(_SCANS, parameters)])
             return [(row[0], named(row[1:])) for row in tuples(result)]
 
-        return await walk(read, top, lower, upper, limit)
+        return await walk(read, top, lower, upper, limit, steer)
