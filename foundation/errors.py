@@ -125,6 +125,22 @@ class BadDigest(FsError):
     """The body does not have the checksum that the caller announced."""
 
 
+class UploadNotFound(FsError):
+    """No such multipart upload, or it has ended."""
+
+
+class InvalidPart(FsError):
+    """A part that the caller lists was not uploaded, or is not the one that was."""
+
+
+class InvalidPartOrder(FsError):
+    """The caller's list of parts is not in ascending order."""
+
+
+class PartTooSmall(FsError):
+    """A part that is not the last has less than the least size of a part."""
+
+
 class RangeNotSatisfiable(FsError):
     """The range starts past the end of the object."""
 

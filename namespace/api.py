@@ -13,9 +13,21 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from msgspec import Struct
 
 from metastore.records import FileType as FileType
+from namespace.uploads_api import PartChoice as PartChoice
+from namespace.uploads_api import PartInfo as PartInfo
+from namespace.uploads_api import PartPage as PartPage
+from namespace.uploads_api import PartSession as PartSession
+from namespace.uploads_api import UploadInfo as UploadInfo
+from namespace.uploads_api import UploadListRequest as UploadListRequest
+from namespace.uploads_api import UploadPage as UploadPage
+from namespace.uploads_api import UploadRequest as UploadRequest
+from namespace.uploads_api import UploadTarget as UploadTarget
+from namespace.uploads_api import UploadVerbs as UploadVerbs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from foundation.errors import FsError
 
 Buffer: TypeAlias = bytes | memoryview
 
@@ -261,6 +273,33 @@ class PutRequest(Struct, frozen=True, gc=False):
     conditions: Conditions = Conditions()
 
 
+NO_CONDITIONS = Conditions()
+
+
+class CopySource(Struct, frozen=True, gc=False):
+    """What a copy reads: an object, or the bytes [start, end) of it, which must not be empty and lie inside."""
+
+    bucket: str
+    key: bytes
+    conditions: Conditions = NO_CONDITIONS  # none of them is NotModified here: all that fail are PreconditionFailed
+    start: int = 0
+    end: int | None = None  # None: to the end
+
+
+class DeleteTarget(Struct, frozen=True, gc=False):
+    """One key of DeleteObjects."""
+
+    key: bytes
+    conditions: Conditions = NO_CONDITIONS
+
+
+class Deleted(Struct, frozen=True, gc=False):
+    """What became of one key of DeleteObjects; a key that did not exist is deleted too."""
+
+    key: bytes
+    error: FsError | None = None
+
+
 class PutSession(Protocol):
     """A PUT whose body is on its way. Exactly one of `finish` and `abort` ends it."""
 
@@ -306,7 +345,7 @@ class ListRequest(Struct, frozen=True, gc=False):
     limit: int = 1000
 
 
-class ObjectVerbs(Protocol):
+class ObjectVerbs(UploadVerbs, Protocol):
     """The verbs of S3, by bucket and key. Keys are the decoded bytes; the namespace checks them."""
 
     async def list_buckets(self, caller: Caller) -> list[Bucket]:
@@ -320,8 +359,27 @@ class ObjectVerbs(Protocol):
     async def begin_put(self, caller: Caller, bucket: str, request: PutRequest) -> PutSession: ...
     async def open_object(self, caller: Caller, bucket: str, key: bytes, conditions: Conditions) -> OpenObject: ...
     async def head_object(self, caller: Caller, bucket: str, key: bytes, conditions: Conditions) -> ObjectInfo: ...
-    async def delete_object(self, caller: Caller, bucket: str, key: bytes) -> None:
-        """Remove the object; a key that does not exist is no error."""
+    async def delete_object(
+        self, caller: Caller, bucket: str, key: bytes, conditions: Conditions = NO_CONDITIONS
+    ) -> None:
+        """Remove the object; a key that does not exist is no error, unless *conditions* ask for it."""
+
+    async def delete_objects(self, caller: Caller, bucket: str, targets: Sequence[DeleteTarget]) -> list[Deleted]:
+        """Remove at most 1,000 objects, each with its own outcome, as if one by one in order."""
+
+    async def copy_object(
+        self, caller: Caller, source: CopySource, bucket: str, request: PutRequest, *, replace: bool
+    ) -> ObjectInfo:
+        """Make the source's committed content the object's; inside a bucket no byte moves.
+
+        With *replace* the headers and user metadata are *request*'s, else the source's. An object copied onto itself
+        keeps its content and its Last-Modified; raise InvalidArgument if that would change nothing.
+        """
+
+    async def compose(
+        self, caller: Caller, bucket: str, request: PutRequest, sources: Sequence[CopySource]
+    ) -> ObjectInfo:
+        """Make an object of the *sources*, all of *bucket*, one behind the other; no byte moves."""
 
     async def list_objects(self, caller: Caller, bucket: str, request: ListRequest) -> Listing: ...
 

@@ -84,13 +84,18 @@ def next_ctime(entry: InodeEntry, now_ns: int) -> int:
     return max(now_ns, shown + 1)
 
 
+def is_as_put(image: Inode) -> bool:
+    """Tell whether the content is the one of which S3 said last what it is: no NFS write has come since."""
+    return image.etag_seq == image.write_seq
+
+
 def etag_of(image: Inode) -> bytes:
     """Return the ETag that S3 shows, without quotes.
 
     An S3 write left its own. Content written through NFS has a synthetic one: it is stable for one version of the
     content, and its `-1` keeps clients from taking it for an MD5.
     """
-    if image.etag is not None and image.etag_seq == image.write_seq:
+    if image.etag is not None and is_as_put(image):
         return image.etag
     if image.size == 0:
         return EMPTY_ETAG

@@ -177,6 +177,11 @@ class Cache:
         """Note that the load's rows are entered, or that it failed."""
         del self._loads[token]
 
+    def may_forget(self, stamp: int, batch: int) -> bool:
+        """Tell whether what operation *stamp* used last and *batch* changed last may leave memory."""
+        busy = next(iter(self._operations), self._next_operation)
+        return stamp < busy and batch <= self._safe_batch()
+
     # ------------------------------------------------------------------ loaded rows: never over what is present
 
     def learn_inode(self, image: Inode) -> InodeEntry:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _log = Logger()
 _after_reclaim = crash_point("garbage.after_reclaim")
+_after_reap = crash_point("reap.after_chunk")
 _after_doom = crash_point("garbage.after_doom")
 _after_delete = crash_point("garbage.after_delete")
 #: How often the duties look round, in seconds.
@@ -90,8 +91,10 @@ class Duties:
         return now < until
 
     async def collect(self, volume: VolumeState) -> None:
-        """Free detached contents, doom what nothing references, delete what was doomed long enough ago."""
+        """Free ended uploads and detached contents, doom what nothing references, delete what was doomed long ago."""
         metastore, bodies = self._hall.engine.metastore, self._hall.bodies
+        while not volume.dead and await metastore.reap_uploads(volume.vol, self._hall.clock.now_ns(), CHUNK):
+            _after_reap()
         while not volume.dead and await metastore.reclaim(volume.vol, CHUNK):
             _after_reclaim()
         while not volume.dead and await self._doom(volume) == CHUNK:

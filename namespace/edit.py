@@ -137,6 +137,10 @@ class Edit:
         if image.type == FileType.REGULAR:
             self.drop_meta(image.ino)
 
+    def drop(self, kind: RowType, key: tuple[int | bytes, ...]) -> None:
+        """Drop a row that is no inode."""
+        self._drops.append((kind, key))
+
     def drop_meta(self, ino: int) -> None:
         """Let the S3 metadata of *ino* go."""
         self._drops.append((ObjectMeta, (ino,)))
@@ -165,6 +169,7 @@ class Edit:
 
     def detach_content(self, image: Inode) -> None:
         """Let go of all of *image*'s bytes, in time that does not grow with them."""
+        self.view.settle_readers(image.content)
         if image.x_length:
             self.reference(image.x_blob, -1)
         elif image.extents:
@@ -180,6 +185,7 @@ class Edit:
 
     def redraw(self, entry: InodeEntry, draft: Draft, new_blobs: Sequence[Blob] = ()) -> None:
         """Make *draft* the file's body map; *new_blobs* are put with the references they get by it."""
+        self.view.settle_readers(draft.base.content)
         deltas = draft.reference_deltas()
         for blob in new_blobs:
             self._rows.append(replace(blob, refs=deltas.pop(blob.id, 0)))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from foundation.aio import within
 from foundation.crash import crash_point
 from foundation.errors import FsError, NoReply, Unavailable
-from metastore.records import Edge, Extent, Inode, ObjectMeta
+from metastore.records import Edge, Extent, Inode, ObjectMeta, Reclaim
 from namespace.attributes import attr_of
 from namespace.loader import Loader
 from namespace.view import Missing, View
@@ -153,7 +153,7 @@ class Engine:
             elif kind is ObjectMeta:
                 cache.put_meta(int(key[0]), None)
             else:
-                assert kind is Extent  # the body map changes by the plan's effects
+                assert kind in (Extent, Reclaim)  # the body map changes by the plan's effects
         self.loader.top_up(volume)
         return batch
 

@@ -10,6 +10,8 @@ from bisect import bisect_right
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from metastore.records import Extent
 from namespace.intervals import IntervalSet
 
@@ -79,9 +81,9 @@ class Draft:
         for extent in self.extents[first:last]:
             self._take(extent)
             if extent.offset < start:
-                before.append(_part(extent, extent.offset, start))
+                before.append(part_of(extent, extent.offset, start))
             if end is not None and _end(extent) > end:
-                after.append(_part(extent, end, _end(extent)))
+                after.append(part_of(extent, end, _end(extent)))
         now = [*before, *by, *after]
         for extent in now:
             self._give(extent)
@@ -119,11 +121,25 @@ class Draft:
         return {blob: delta for blob, delta in deltas.items() if delta}
 
 
+def adjoins(first: Extent, second: Extent) -> bool:
+    """Tell whether *second* goes on where *first* ends, in the content and in one blob."""
+    return (
+        first.blob == second.blob
+        and first.offset + first.length == second.offset
+        and first.blob_offset + first.length == second.blob_offset
+    )
+
+
+def joined(first: Extent, second: Extent) -> Extent:
+    """Return two extents that adjoin as one."""
+    return replace(first, length=first.length + second.length)
+
+
 def _end(extent: Extent) -> int:
     return extent.offset + extent.length
 
 
-def _part(extent: Extent, start: int, end: int) -> Extent:
+def part_of(extent: Extent, start: int, end: int) -> Extent:
     """Return the bytes [start, end) of *extent*."""
     shift = start - extent.offset
     return Extent(extent.vol, extent.content, start, end - start, extent.blob, extent.blob_offset + shift)

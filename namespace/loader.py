@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from foundation.aio import spawn
-from namespace.view import MAX_SIZE, NeedAlias, NeedEdges, NeedExtents, NeedInode, NeedMeta, NeedNumbers, NeedPath
+from namespace.view import (
+    MAX_SIZE,
+    NeedAlias,
+    NeedEdges,
+    NeedExtents,
+    NeedFetch,
+    NeedInode,
+    NeedMeta,
+    NeedNumbers,
+    NeedPath,
+)
 from namespace.volume import BLOCK, LOW_WATER
 
 if TYPE_CHECKING:
@@ -48,6 +58,8 @@ class Loader:
                 await self._path(volume, top, components)
             case NeedExtents():
                 await self._extents(volume, need)
+            case NeedFetch(fetch, arguments):
+                await fetch(self._metastore, *arguments)
             case NeedMeta(entry):
                 volume.cache.learn_meta(entry, await self._metastore.load_meta(volume.vol, entry.ino))
 

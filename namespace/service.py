@@ -13,12 +13,12 @@ from namespace.holders import Holders
 from namespace.lease import Lease, Terms
 from namespace.listing import ListVerb
 from namespace.look import LookVerbs
-from namespace.objects import ObjectVerbs
-from namespace.putting import PutVerb
+from namespace.multipart import MultipartVerbs
 from namespace.reading import ReadVerb
 from namespace.rename import RenameVerb
 from namespace.setattr import SetAttrVerb
 from namespace.tree import TreeVerbs
+from namespace.upload_lists import UploadListVerbs
 from namespace.volumes import Volumes
 from namespace.writeback import WriteBack
 from namespace.writing import WriteVerbs
@@ -44,8 +44,8 @@ class GatefoldNamespace(
     ReadVerb,
     WriteVerbs,
     BucketVerbs,
-    ObjectVerbs,
-    PutVerb,
+    MultipartVerbs,
+    UploadListVerbs,
     ListVerb,
 ):
     """One tree per volume, two sets of verbs (`namespace.api.Namespace`)."""

@@ -7,7 +7,7 @@ highest batch of all that was consulted: the answer leaves when that batch is du
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec import Struct
 
@@ -18,6 +18,8 @@ from namespace.extents import ExtentMap
 from namespace.names import directory_skey, meaning_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from metastore.records import Edge, ObjectMeta
     from namespace.api import FileId
     from namespace.cache import Entry, InodeEntry
@@ -74,7 +76,14 @@ class NeedNumbers(Struct, frozen=True):
     kind: str
 
 
-Need: TypeAlias = NeedInode | NeedEdges | NeedAlias | NeedPath | NeedExtents | NeedMeta | NeedNumbers
+class NeedFetch(Struct, frozen=True):
+    """Something else is not in memory; `fetch(metastore, *arguments)` brings it there, by the late-load rule."""
+
+    fetch: Callable[..., Coroutine[Any, Any, None]]
+    arguments: tuple[int | bytes, ...] = ()
+
+
+Need: TypeAlias = NeedInode | NeedEdges | NeedAlias | NeedPath | NeedExtents | NeedMeta | NeedNumbers | NeedFetch
 
 
 class Missing(Exception):
@@ -222,6 +231,12 @@ class View:
             entry.extents = extents
             self.volume.cache.recount(entry)
         return extents
+
+    def settle_readers(self, content: int) -> None:
+        """Let open readers of *content*, which is about to change or to go, keep what they see (`snapshot`)."""
+        snapshot = self.volume.snapshots.get(content)
+        if snapshot is not None:
+            raise Missing(NeedFetch(snapshot.freeze))
 
     def meta(self, entry: InodeEntry) -> ObjectMeta | None:
         """Return the object's S3 metadata."""

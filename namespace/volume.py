@@ -10,12 +10,14 @@ import secrets
 from typing import TYPE_CHECKING
 
 from namespace.cache import Cache
+from namespace.uploads import UploadTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from metastore.api import NumberBlock
     from metastore.records import Volume
+    from namespace.snapshot import Snapshot
 
 #: How many numbers are reserved ahead in one commit, and when the next block is fetched.
 BLOCK = 1 << 16
@@ -66,6 +68,8 @@ class VolumeState:
         self.dead = False  # the incarnation is over: whoever waited gives no answer
         self.readers: dict[object, int] = {}  # open reads -> ns they began: younger doomed blobs stay
         self._dooming_since: int | None = None
+        self.snapshots: dict[int, Snapshot] = {}  # content -> what its open readers still read from the table
+        self.uploads = UploadTable(self.cache)
 
     @property
     def strict(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from foundation.aio import start
 from foundation.clock import ManualClock
@@ -64,9 +64,9 @@ class MemoryHall:
         self.vol = run(self.ns.head_bucket(ROOT, "bucket")).vol
         self.root = FileId(self.vol, ROOT_INO, database_root(self.database, self.vol))
 
-    def reopen(self) -> MemoryHall:
-        """Return the hall of the gateway that follows this one, which has died: it takes the volumes over."""
-        return MemoryHall(self.database, self.bodies, frozenset({self.metastore.gateway_id}))
+    def reopen(self) -> Self:
+        """Return the hall of a gateway that follows all before it, which have died: it takes the volumes over."""
+        return type(self)(self.database, self.bodies, frozenset(self.database.gateways))
 
     def second(self) -> MemoryHall:
         """Return the hall of another gateway on the same database and nodes, while this one lives."""

@@ -14,6 +14,9 @@ from ledger import Ledger
 from load import start_workers, verify
 from test_house_kill import wait_until
 
+import namespace.service  # noqa: F401 - declares the points
+from foundation.crash import crash_points
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -41,11 +44,18 @@ NODE_POINTS = [
     ("node.segment.after_create", 1),
     ("node.delete.after_tombstone", 2),
 ]
+#: Passed by verbs that no door offers yet (copies, uploads), and by bodies of over 4,000 MiB, which no test sends: the
+#: unit tests and the model of the object verbs die at these in process, and look for the same.
+IN_PROCESS_POINTS = ("draft.after_chunk", "copy.after_name", "complete.after_name", "reap.after_chunk")
 AFTERWARDS = 30
 #: Passed only while a gateway starts, where a death at the first start ends `serve`.
 START_POINTS = ["take_volume.after_commit", "volumes.after_take"]
 #: Passed only while a gateway stops.
 STOP_POINTS = ["release_volume.after_commit", "volumes.after_release"]
+
+
+def test_every_point_of_the_object_verbs_is_declared():
+    assert set(IN_PROCESS_POINTS) <= set(crash_points())
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,368 @@
+"""Multipart uploads: parts that are contents of their own, and an object that references their blobs (S3 API).
+
+No part is listed in an object's rows: completing shifts copies of the parts' extents into the object's content, with
+one reference more per blob, in chunks if they are many. Then one Change names the content and marks the upload ended;
+a duty frees the parts behind it. So a crash finds the upload in progress with all its parts, or the object whole.
+"""
+
+from __future__ import annotations
+
+import secrets
+from hashlib import md5
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from foundation.crash import crash_point
+from foundation.errors import (
+    AccessDenied,
+    FsError,
+    InvalidArgument,
+    InvalidPart,
+    InvalidPartOrder,
+    PartTooSmall,
+    UploadNotFound,
+)
+from metastore.records import Part, Reclaim, Upload
+from namespace.api import PartInfo, PutRequest, UploadInfo
+from namespace.assembling import Changed, assemble, is_whole, slice_of_part
+from namespace.conditions import check_source
+from namespace.contents import ContentDraft, name_part_body
+from namespace.copying import CopyVerbs, copy_slice, look_source
+from namespace.edit import Edit, Planned
+from namespace.putting import Said, check_put, plan_object
+from namespace.transfer import pour
+from namespace.upload_body import BodyUpload
+from namespace.uploads import find_completed, find_part, find_parts, find_upload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from namespace.api import (
+        Caller,
+        Conditions,
+        CopySource,
+        ObjectInfo,
+        PartChoice,
+        UploadRequest,
+        UploadTarget,
+    )
+    from namespace.contents import Body
+    from namespace.copying import Found
+    from namespace.view import View
+    from namespace.volume import VolumeState
+
+_after_name = crash_point("complete.after_name")
+PARTS_MAX = 10_000
+#: Every part but the last has at least so many bytes. A bound of the S3 API, and of the rows that an object may need.
+PART_MIN_BYTES = 5 << 20
+_MD5_DIGITS = 32
+_ID_BYTES = 24
+
+
+class _PartSession:
+    """A part whose body is on its way."""
+
+    def __init__(
+        self, namespace: MultipartVerbs, caller: Caller, target: UploadTarget, number: int, body: BodyUpload
+    ) -> None:
+        """Store as part *number* what comes as *body*."""
+        self._namespace = namespace
+        self._caller = caller
+        self._target = target
+        self._number = number
+        self._body = body
+        self.write = body.write
+        self.abort = body.abort
+
+    async def finish(self, etag: bytes, checksums: dict[str, str]) -> PartInfo:
+        """Make the body the upload's part, atomically; raise UploadNotFound if the upload has ended."""
+        body = await self._body.close()
+        try:
+            return await self._namespace.name_part(
+                self._caller, self._target, self._number, body, etag, checksums, lambda _view: None
+            )
+        except FsError:
+            self._body.abort()
+            raise
+
+
+class MultipartVerbs(CopyVerbs):
+    """CreateMultipartUpload, UploadPart, UploadPartCopy, CompleteMultipartUpload, AbortMultipartUpload."""
+
+    async def create_upload(self, caller: Caller, bucket: str, request: UploadRequest) -> UploadInfo:
+        """Begin a multipart upload of an object that the caller could put now."""
+        volume = await self._volumes.named(bucket)
+        upload_id = secrets.token_hex(_ID_BYTES).encode()
+
+        def plan(view: View) -> Planned[UploadInfo]:
+            check_put(view, caller, PutRequest(request.key, request.headers, request.user))
+            edit = Edit(view, self._clock.now_ns())
+            upload = Upload(
+                volume.vol,
+                upload_id,
+                request.key,
+                caller.account,
+                edit.now_ns,
+                request.headers,
+                request.user,
+                {},
+                {},
+                request.checksum,
+            )
+            _put_upload(edit, upload)
+            return edit.planned(lambda: upload_info(upload))
+
+        return await self._engine.run(volume, plan)
+
+    async def begin_part(self, caller: Caller, target: UploadTarget, number: int) -> _PartSession:
+        """Make ready for the body of part *number*; raise UploadNotFound, InvalidArgument for another number."""
+        volume = await self._volumes.named(target.bucket)
+        content = await self._engine.run(volume, lambda view: _plan_part(view, caller, target, number))
+        return _PartSession(self, caller, target, number, BodyUpload(self._hall, volume, content))
+
+    async def copy_part(self, caller: Caller, target: UploadTarget, number: int, source: CopySource) -> PartInfo:
+        """Make bytes of an object a part, by reference inside a bucket."""
+        volume = await self._volumes.named(target.bucket)
+        if await self._volumes.named(source.bucket) is not volume:
+            return await self._transfer_part(caller, target, number, source)
+        return await self._trying(lambda: self._copy_part_here(volume, caller, target, number, source))
+
+    async def _copy_part_here(
+        self, volume: VolumeState, caller: Caller, target: UploadTarget, number: int, source: CopySource
+    ) -> PartInfo:
+        def plan(view: View) -> Planned[tuple[Found, int]]:
+            found = look_source(view, caller, source)
+            content = _plan_part(view, caller, target, number).answer()
+            return Planned(lambda: (found, content))
+
+        found, content = await self._engine.run(volume, plan)
+        piece = copy_slice(caller, source, found)
+        draft = ContentDraft(self._hall, volume, content)
+        body = await assemble(self._engine.metastore, draft, [piece])
+        etag, checksums = _copied_etag(found.info, source), found.info.checksums if is_whole(source) else {}
+        try:
+            return await self.name_part(caller, target, number, body, etag, checksums, piece.check)
+        except (FsError, Changed):
+            draft.give_up()
+            raise
+
+    async def _transfer_part(self, caller: Caller, target: UploadTarget, number: int, source: CopySource) -> PartInfo:
+        reader = await self._open(caller, source.bucket, source.key, source.conditions, check_source)
+        try:
+            session = await self.begin_part(caller, target, number)
+            try:
+                await pour(reader, source, session)
+            except BaseException:
+                session.abort()
+                raise
+            checksums = reader.info.checksums if is_whole(source) else {}
+            return await session.finish(_copied_etag(reader.info, source), checksums)
+        finally:
+            reader.close()
+
+    async def name_part(  # noqa: PLR0913, PLR0917 - which part, and what it is
+        self,
+        caller: Caller,
+        target: UploadTarget,
+        number: int,
+        body: Body,
+        etag: bytes,
+        checksums: dict[str, str],
+        check: Callable[[View], None],
+    ) -> PartInfo:
+        """Make *body* part *number* in the Change that replaces one that was there."""
+        volume = await self._volumes.named(target.bucket)
+        _digest(etag)
+
+        def plan(view: View) -> Planned[PartInfo]:
+            check(view)
+            upload = find_upload_of(view, caller, target)
+            old = find_part(view, upload, number)
+            edit = Edit(view, self._clock.now_ns())
+            name_part_body(edit, body)
+            if old is not None:
+                edit.put(Reclaim(volume.vol, old.content, edit.now_ns))
+            part = Part(volume.vol, upload.upload_id, number, body.content, body.size, etag, checksums, edit.now_ns)
+            edit.put(part)
+            edit.then(lambda: volume.uploads.put_part(part, volume.last_batch))
+            return edit.planned(lambda: part_info(part))
+
+        return await self._engine.run(volume, plan)
+
+    async def complete_upload(
+        self,
+        caller: Caller,
+        target: UploadTarget,
+        parts: Sequence[PartChoice],
+        conditions: Conditions,
+        checksums: dict[str, str],
+    ) -> ObjectInfo:
+        """Make an object of *parts* and end the upload, in one Change.
+
+        Asked again, with the same parts, it answers the same as long as this gateway remembers.
+        """
+        volume = await self._volumes.named(target.bucket)
+        chosen = tuple(parts)
+        try:
+            return await self._trying(lambda: self._complete(volume, caller, target, chosen, conditions, checksums))
+        except UploadNotFound:
+            return await self._engine.run(volume, lambda view: _plan_completed(view, caller, target, chosen))
+
+    async def _complete(
+        self,
+        volume: VolumeState,
+        caller: Caller,
+        target: UploadTarget,
+        parts: tuple[PartChoice, ...],
+        conditions: Conditions,
+        checksums: dict[str, str],
+    ) -> ObjectInfo:
+        def plan(view: View) -> Planned[tuple[list[Part], int]]:
+            upload = find_upload_of(view, caller, target)
+            chosen = chosen_parts(find_parts(view, upload), parts)
+            request = PutRequest(target.key, upload.headers, upload.user, conditions)
+            check_put(view, caller, request, sum(part.size for part in chosen))
+            content = view.number("content")
+            return Planned(lambda: (chosen, content))
+
+        chosen, content = await self._engine.run(volume, plan)
+        slices = [slice_of_part(part, _still(caller, target, part)) for part in chosen]
+        draft = ContentDraft(self._hall, volume, content)
+        body = await assemble(self._engine.metastore, draft, slices)
+        etag = etag_of_parts(chosen)
+
+        def name(view: View) -> Planned[ObjectInfo]:
+            upload = find_upload_of(view, caller, target)
+            if chosen_parts(find_parts(view, upload), parts) != chosen:
+                raise Changed
+            request = PutRequest(target.key, upload.headers, upload.user, conditions)
+            edit = Edit(view, self._clock.now_ns())
+            _put_upload(edit, replace(upload, ended=edit.now_ns))
+            planned = plan_object(edit, caller, request, body, Said(etag, checksums, upload.tags, upload.acl))
+
+            def answer() -> ObjectInfo:
+                info = planned.answer()
+                volume.uploads.complete(upload.upload_id, parts, info)
+                return info
+
+            return Planned(answer, planned.change, planned.effects)
+
+        try:
+            info = await self._engine.run(volume, name)
+        except (FsError, Changed):
+            draft.give_up()
+            raise
+        _after_name()
+        return info
+
+    async def abort_upload(self, caller: Caller, target: UploadTarget) -> None:
+        """End the upload; a duty frees its parts."""
+        volume = await self._volumes.named(target.bucket)
+
+        def plan(view: View) -> Planned[None]:
+            upload = find_upload_of(view, caller, target)
+            edit = Edit(view, self._clock.now_ns())
+            _put_upload(edit, replace(upload, ended=edit.now_ns))
+            return edit.planned(lambda: None)
+
+        await self._engine.run(volume, plan)
+
+
+def find_upload_of(view: View, caller: Caller, target: UploadTarget) -> Upload:
+    """Return the upload in progress; raise UploadNotFound, or AccessDenied of another account's."""
+    upload = find_upload(view, target.upload_id, target.key)
+    _require_owner(view, caller, upload)
+    return upload
+
+
+def _require_owner(view: View, caller: Caller, upload: Upload) -> None:
+    if caller.account not in (upload.owner, view.volume.row.owner):
+        raise AccessDenied("another account's upload")
+
+
+def upload_info(upload: Upload) -> UploadInfo:
+    """Return an upload as doors show it."""
+    return UploadInfo(upload.object_key, upload.upload_id, upload.initiated, upload.owner, upload.checksum)
+
+
+def part_info(part: Part) -> PartInfo:
+    """Return a part as doors show it."""
+    return PartInfo(part.number, part.size, part.etag, part.checksums, part.modified)
+
+
+def chosen_parts(there: dict[int, Part | None], wanted: Sequence[PartChoice]) -> list[Part]:
+    """Return the parts that CompleteMultipartUpload lists; raise what is wrong with the list."""
+    if not wanted:
+        raise InvalidArgument("an object is made of at least one part")
+    if any(one.number >= two.number for one, two in pairwise(wanted)):
+        raise InvalidPartOrder("part numbers do not ascend")
+    chosen: list[Part] = []
+    for choice in wanted:
+        part = there.get(choice.number)
+        if part is None or (choice.etag and choice.etag != part.etag):
+            raise InvalidPart(f"part {choice.number}")
+        if any(part.checksums.get(name) != value for name, value in choice.checksums.items()):
+            raise InvalidPart(f"part {choice.number} has another checksum")
+        chosen.append(part)
+    if any(part.size < PART_MIN_BYTES for part in chosen[:-1]):
+        raise PartTooSmall("a part that is not the last has at least 5 MiB")
+    return chosen
+
+
+def etag_of_parts(parts: Sequence[Part]) -> bytes:
+    """Return the ETag of an object made of *parts*: the MD5 of their MD5s, and how many they are."""
+    digests = b"".join(_digest(part.etag) for part in parts)
+    return f"{md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}".encode()
+
+
+def _digest(etag: bytes) -> bytes:
+    try:
+        digest = bytes.fromhex(etag.decode("ascii"))
+    except ValueError:
+        digest = b""
+    if len(etag) != _MD5_DIGITS or not digest:
+        raise InvalidArgument("a part's ETag is an MD5 in hex")
+    return digest
+
+
+def _copied_etag(info: ObjectInfo, source: CopySource) -> bytes:
+    """Return the ETag of a part copied from *source*: its MD5 where that is known, else a name for those bytes."""
+    if is_whole(source) and b"-" not in info.etag and len(info.etag) == _MD5_DIGITS:
+        return info.etag
+    name = b"%s %d %d" % (info.etag, source.start, -1 if source.end is None else source.end)
+    return md5(name, usedforsecurity=False).hexdigest().encode()
+
+
+def _still(caller: Caller, target: UploadTarget, part: Part) -> Callable[[View], None]:
+    def check(view: View) -> None:
+        now = find_part(view, find_upload_of(view, caller, target), part.number)
+        if now is None or now.content != part.content:
+            raise Changed
+
+    return check
+
+
+def _plan_part(view: View, caller: Caller, target: UploadTarget, number: int) -> Planned[int]:
+    """Plan the content number of a part that the caller may send."""
+    if not 1 <= number <= PARTS_MAX:
+        raise InvalidArgument("part numbers are 1 to 10,000")
+    find_upload_of(view, caller, target)
+    check_put(view, caller, PutRequest(target.key, {}, {}))
+    content = view.number("content")
+    return Planned(lambda: content)
+
+
+def _plan_completed(
+    view: View, caller: Caller, target: UploadTarget, parts: tuple[PartChoice, ...]
+) -> Planned[ObjectInfo]:
+    upload, info = find_completed(view, target.upload_id, target.key, parts)
+    _require_owner(view, caller, upload)
+    return Planned(lambda: info)
+
+
+def _put_upload(edit: Edit, upload: Upload) -> None:
+    volume = edit.view.volume
+    edit.put(upload)
+    edit.then(lambda: volume.uploads.put(upload, volume.last_batch))

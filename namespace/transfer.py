@@ -1,0 +1,56 @@
+"""Copies between volumes: bytes, read from a pinned content and written as a body, in bounded memory (DESIGN 4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec.structs import replace as with_fields
+
+from namespace.assembling import end_of, is_whole
+from namespace.conditions import check_source
+from namespace.objects import ObjectVerbs
+from namespace.putting import PutVerb, Said
+
+if TYPE_CHECKING:
+    from namespace.api import Buffer, Caller, CopySource, ObjectInfo, PutRequest
+    from namespace.snapshot import ObjectReader
+
+#: What one read of a source asks for.
+READ_BYTES = 4 << 20
+
+
+class Sink(Protocol):
+    """What takes a body."""
+
+    async def write(self, data: Buffer) -> None: ...
+
+
+class TransferVerbs(ObjectVerbs, PutVerb):
+    """What moves bytes from object to object."""
+
+    async def transfer(
+        self, caller: Caller, source: CopySource, bucket: str, request: PutRequest, *, replace: bool
+    ) -> ObjectInfo:
+        """Copy an object from another volume; the source's own word of its content goes with the whole of it."""
+        reader = await self._open(caller, source.bucket, source.key, source.conditions, check_source)
+        try:
+            info = reader.info
+            wanted = request if replace else with_fields(request, headers=info.headers, user=info.user)
+            session = await self.begin_put(caller, bucket, wanted)
+            try:
+                await pour(reader, source, session)
+            except BaseException:
+                session.abort()
+                raise
+            said = Said(info.etag, info.checksums, reader.tags) if is_whole(source) else Said(None)
+            return await session.finish_as(said)
+        finally:
+            reader.close()
+
+
+async def pour(reader: ObjectReader, source: CopySource, sink: Sink) -> None:
+    """Write the bytes that *source* names into *sink*; raise InvalidArgument if they do not lie in the object."""
+    end = end_of(source, reader.info.size)
+    for offset in range(source.start, end, READ_BYTES):
+        for buffer in await reader.read(offset, min(READ_BYTES, end - offset)):
+            await sink.write(buffer)
