@@ -8,9 +8,10 @@ PYTEST = $(BIN)/python -m pytest
 
 .PHONY: up test check bench scale fix clean
 
-# Set up once with defaults, then serve in the foreground until Ctrl-C.
+# Set up once with defaults, later upgrade if this checkout is newer, then serve in the foreground until Ctrl-C.
 up: $(VENV)/.installed
-	@test -e $(HOME_DIR)/gatefold.toml || $(BIN)/gatefold setup --defaults --home $(HOME_DIR)
+	@if test -e $(HOME_DIR)/gatefold.toml; then $(BIN)/gatefold upgrade --home $(HOME_DIR); \
+	else $(BIN)/gatefold setup --defaults --home $(HOME_DIR); fi
 	@exec $(BIN)/gatefold serve --home $(HOME_DIR)
 
 # Install what the tests need, and run them all.

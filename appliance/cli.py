@@ -94,16 +94,30 @@ def status(home_path: Path, *, as_json: bool) -> None:
 @main.command()
 @home_option
 @json_option
+@click.option("--repair", is_flag=True, help="First make right what can be made right safely; nothing may serve.")
 @explained
-def check(home_path: Path, *, as_json: bool) -> None:
-    """Compare tables, counters and the copies on the nodes; exit with 1 if anything is wrong."""
+def check(home_path: Path, *, as_json: bool, repair: bool) -> None:
+    """Compare tables, counters and the copies on the nodes; exit with 1 if anything is wrong, or still is."""
     from appliance.check import report_lines  # noqa: PLC0415
-    from appliance.tasks import run_check  # noqa: PLC0415
+    from appliance.tasks import run_check, run_repair  # noqa: PLC0415
 
     home = home_at(home_path)
-    report = run_task(lambda reactor, clock: run_check(reactor, clock, home))
+    work = run_repair if repair else run_check
+    report = run_task(lambda reactor, clock: work(reactor, clock, home))
     click.echo(json.dumps(report.as_json(), indent=2) if as_json else "\n".join(report_lines(report)))
     sys.exit(0 if report.clean else 1)
+
+
+@main.command()
+@home_option
+@explained
+def upgrade(home_path: Path) -> None:
+    """Bring the database to the schema of this program; nothing may serve meanwhile."""
+    from appliance.tasks import run_upgrade  # noqa: PLC0415
+
+    home = home_at(home_path)
+    before, after = run_task(lambda reactor, clock: run_upgrade(reactor, clock, home))
+    click.echo(f"schema {before} -> {after}" if before != after else f"schema {after}: nothing to do")
 
 
 @main.group()

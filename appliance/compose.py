@@ -16,7 +16,7 @@ from appliance.postgres.server import PostgresServer
 from appliance.status import greeting_facts, live_facts
 from appliance.succession import Succession
 from foundation.aio import gather
-from metastore.postgres import ConnectionLost, PgMetaStore, Unfit
+from metastore.postgres import ConnectionLost, Outdated, PgMetaStore, Unfit
 from namespace.service import GatefoldNamespace
 from protocols.nfs.server import NfsServer
 from protocols.s3.server import S3Server
@@ -49,6 +49,8 @@ async def open_metastore(reactor: Any, clock: Clock, home: Home, config: Config,
     metastore = PgMetaStore(reactor, database_dsn(reactor, clock, home, config), clock, name)
     try:
         await metastore.open()
+    except Outdated as error:
+        raise DatabaseUnusable(f"{error}; run `gatefold upgrade --home {home.path}`") from error
     except (Unfit, ConnectionLost) as error:
         raise DatabaseUnusable(str(error)) from error
     try:

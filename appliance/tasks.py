@@ -5,10 +5,11 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from appliance.check import Report, check
+from appliance.check import Report, check, repair_and_check
 from appliance.components import rooms, running
-from appliance.compose import open_metastore, open_rooms
-from appliance.home import HomeBusy
+from appliance.compose import database_dsn, open_metastore, open_rooms
+from appliance.home import DatabaseUnusable, HomeBusy
+from metastore.migrate import StillServed, upgrade
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,6 +25,35 @@ async def run_check(reactor: Any, clock: Clock, home: Home) -> Report:
     config = home.config()
     async with _room_processes(reactor, clock, home, config), open_rooms(reactor, clock, home, config, "check") as both:
         return await check(both.metastore, both.bodies)
+
+
+async def run_repair(reactor: Any, clock: Clock, home: Home) -> Report:
+    """Run `gatefold check --repair`; raise HomeBusy while anything serves."""
+    config = home.config()
+    with home.lock("lock", "check --repair"):
+        groups = rooms(reactor, clock, home, config)
+        async with (
+            running(groups, lambda _name, _line: None),
+            open_rooms(reactor, clock, home, config, "repair") as both,
+        ):
+            return await repair_and_check(both.metastore, both.bodies, clock)
+
+
+async def run_upgrade(reactor: Any, clock: Clock, home: Home) -> tuple[int, int]:
+    """Run `gatefold upgrade`: return the schema's versions before and after.
+
+    Raise HomeBusy while anything serves, or DatabaseUnusable; then the database is as it was.
+    """
+    config = home.config()
+    with home.lock("lock", "upgrade"):
+        database = rooms(reactor, clock, home, config)[:1] if config.database.managed else []
+        async with running(database, lambda _name, _line: None):
+            try:
+                return upgrade(database_dsn(reactor, clock, home, config))
+            except StillServed as error:
+                raise HomeBusy(str(error)) from error
+            except Exception as error:  # whatever its drivers call it
+                raise DatabaseUnusable(f"the database cannot be upgraded: {error}") from error
 
 
 async def list_accounts(reactor: Any, clock: Clock, home: Home) -> list[dict[str, Any]]:

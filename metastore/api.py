@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Account,
         Blob,
         Change,
+        Edge,
         Export,
         Extent,
         Gateway,
@@ -70,8 +71,34 @@ class Finding(Struct, frozen=True, gc=False):
 
     vol: int
     rule: str  # stable name of the broken rule, e.g. "inode.nlink"
-    subject: str  # what breaks it, e.g. "ino 17"
+    subject: str  # what breaks it, for people, e.g. "ino 17"
     detail: str
+    # For repair: the subject's own number (an inode, a content, a blob, the directory of a name), its name or the id
+    # of its upload, and what its value should be, where the rows leave no doubt of that.
+    number: int = 0
+    name: bytes = b""
+    right: int | None = None
+
+
+class Backlog(Struct, frozen=True, gc=False):
+    """What waits to be freed in a volume: facts, no faults."""
+
+    contents: int = 0  # detached contents, drafts of closed epochs included
+    extents: int = 0  # of those
+    drafts: int = 0  # contents that the present epoch is building
+    ended_uploads: int = 0  # their parts are freed first
+    parts: int = 0  # of those
+    unreferenced_blobs: int = 0  # to be doomed
+    doomed_blobs: int = 0  # to be deleted by the nodes
+    oldest: int = 0  # ns when the oldest of all this began to wait; 0 = nothing waits, or nothing that says so
+
+
+class AuditedEdge(Struct, frozen=True, gc=False):
+    """A name with what the rules of names ask for."""
+
+    edge: Edge
+    type: int  # FileType of what it names; 0 = nothing
+    twin: Edge | None  # for anything but a directory: the directory of the same name beside it
 
 
 class Step(IntEnum):
@@ -247,6 +274,9 @@ class Volumes(Protocol):
     async def release_volume(self, vol: int) -> None:
         """Hold *vol* no more (holder 0), once all that was committed is durable; nothing happens if fenced."""
 
+    async def connected_gateways(self) -> list[Gateway]:
+        """Return the other gateways that are connected to commit just now, by number."""
+
 
 class Garbage(Protocol):
     """What is no longer referenced, freed in fenced steps of bounded size."""
@@ -302,7 +332,19 @@ class Audit(Protocol):
     """The metastore's half of `gatefold check`: short keyset transactions that change nothing."""
 
     def audit(self, vol: int) -> AsyncIterator[Finding]:
-        """Yield what is wrong in *vol*: tree, cycles, counters, links, extents, references, cookies, aliases."""
+        """Yield what is wrong in *vol*: tree, cycles, counters, links, extents, references, uploads, numbers.
+
+        Of very many findings of one rule only some may be told.
+        """
+
+    def edges(self, vol: int) -> AsyncIterator[AuditedEdge]:
+        """Yield every name of *vol* by directory and skey, ghosts included: the rules of names are the namespace's."""
+
+    async def names_of(self, vol: int, ino: int, limit: int) -> list[Edge]:
+        """Return at most *limit* names of *ino*, ghosts included, by directory and skey."""
+
+    async def backlog(self, vol: int) -> Backlog:
+        """Count what waits to be freed in *vol*."""
 
     def live_blobs(self, vol: int) -> AsyncIterator[Blob]:
         """Yield every blob that is not doomed, by id: the nodes must hold their copies."""

@@ -43,14 +43,15 @@ SLACK = 1024
 #: How many objects one operation's end looks at to make room, beside twice as many as have come since: bounds the pause
 #: where all are in use, and still keeps up with pages.
 MAX_LOOKS = 1024
-#: A hashed alias is one more name of its entry, under a key that no skey has: skeys are UTF-8.
+#: A hashed alias is one more name, under a key that no skey has: skeys are UTF-8. It tells the skey of the entry that
+#: has or had the alias, which is a hash of the skey; what that entry is now, the skey's own entry tells.
 ALIAS_MARK = b"\xff"
 
 
 class InodeEntry:
     """One inode in memory. `image` None is a deletion mark."""
 
-    __slots__ = ("attr", "batch", "cost", "extents", "image", "ino", "meta", "meta_known", "overlay", "stamp")
+    __slots__ = ("atime", "attr", "batch", "cost", "extents", "image", "ino", "meta", "meta_known", "overlay", "stamp")
 
     def __init__(self, ino: int, image: Inode | None, batch: int) -> None:
         """Enter *image* as of *batch* (0: as loaded)."""
@@ -58,6 +59,7 @@ class InodeEntry:
         self.image = image
         self.batch = batch
         self.stamp = 0
+        self.atime = 0  # of a read since the image was made, which no Change has carried yet; 0: the image's holds
         self.attr: Attr | None = None  # what getattr shows; None: to be made anew
         self.overlay: Overlay | None = None
         self.extents: ExtentMap | None = None
@@ -224,7 +226,7 @@ class Cache:
             self._new_edge(names, parent, ALIAS_MARK + alias, edge, 0)
 
     def aliased(self, parent: int, alias: bytes) -> EdgeEntry | None:
-        """Return the entry that has, or had, the hashed *alias*, or a mark that none has; None if it is not known."""
+        """Return what tells the skey of the hashed *alias*, or that no entry has it; None if it is not known."""
         names = self.directories.get(parent)
         if names is None:
             return None
@@ -246,7 +248,7 @@ class Cache:
         entry = self.inodes.get(image.ino)
         if entry is None:
             return self._new_inode(image.ino, image, batch)
-        entry.image, entry.batch, entry.attr = image, batch, None
+        entry.image, entry.batch, entry.attr, entry.atime = image, batch, None, 0
         return entry
 
     def put_meta(self, ino: int, meta: ObjectMeta | None) -> None:
@@ -275,22 +277,17 @@ class Cache:
     def put_edge(self, parent: int, skey: bytes, edge: Edge | None, batch: int) -> None:
         """Make *edge* what the name means as of *batch*; None leaves a deletion mark."""
         names = self.names(parent)
-        was = self._set_edge(names, parent, skey, edge, batch)
-        gone = was.alias if was is not None and (edge is None or edge.alias != was.alias) else None
-        if gone is not None and is_hashed(gone):
-            self._set_edge(names, parent, ALIAS_MARK + gone, None, batch)
+        self._set_edge(names, parent, skey, edge, batch)
         if edge is not None and edge.alias is not None and is_hashed(edge.alias):
             self._set_edge(names, parent, ALIAS_MARK + edge.alias, edge, batch)
 
-    def _set_edge(self, names: DirectoryNames, parent: int, skey: bytes, edge: Edge | None, batch: int) -> Edge | None:
-        """Set one entry and return what it was."""
+    def _set_edge(self, names: DirectoryNames, parent: int, skey: bytes, edge: Edge | None, batch: int) -> None:
         entry = names.entries.get(skey)
         if entry is None:
             self._new_edge(names, parent, skey, edge, batch)
-            return None
-        was, entry.edge, entry.batch = entry.edge, edge, batch
-        self.recount(entry)
-        return was
+        else:
+            entry.edge, entry.batch = edge, batch
+            self.recount(entry)
 
     def names(self, directory: int) -> DirectoryNames:
         """Return what is known of *directory*'s names."""

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from metastore.api import Step
 from metastore.records import ROOT_INO, FileType, InodeFlag
 from namespace.api import Listing, ListRequest, ObjectInfo
-from namespace.attributes import EMPTY_ETAG, etag_of
-from namespace.authority import READ, SEARCH, authorize, may_list
+from namespace.authority import LIST_KEYS, may_list
 from namespace.edit import Planned
 from namespace.hall import Verbs
+from namespace.metadata import validators
 from namespace.names import successor
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class ListVerb(Verbs):
 def _plan_list(view: View, caller: Caller, base: bytes) -> Planned[Inode | None]:
     """Return the directory with the path *base* (empty, or ending in `/`); None if the caller sees nothing below it."""
     _, root = view.live(ROOT_INO)
-    authorize(caller, root, READ | SEARCH)
+    LIST_KEYS.require(caller, root)
     skeys = [name + b"/" for name in base.split(b"/")[:-1]]
     found = view.path(ROOT_INO, skeys)
     seen = len(found) == len(skeys) and all(may_list(caller, image) for image in found)
@@ -190,6 +190,5 @@ def _first_key(request: ListRequest) -> bytes | None:
 
 def _listed(key: bytes, image: Inode) -> ObjectInfo:
     """Return what a listing tells of an object: what stands in the inode. Headers and metadata would be loads."""
-    if image.type == FileType.DIRECTORY:
-        return ObjectInfo(key, 0, EMPTY_ETAG, image.mtime, _UNTOLD, _UNTOLD, _UNTOLD)
-    return ObjectInfo(key, image.size, etag_of(image), image.content_time, _UNTOLD, _UNTOLD, _UNTOLD)
+    size = 0 if image.type == FileType.DIRECTORY else image.size
+    return ObjectInfo(key, size, *validators(image), _UNTOLD, _UNTOLD, _UNTOLD)

@@ -91,6 +91,7 @@ class GatefoldNamespace(
         """Flush UNSTABLE data, end the background duties, give every volume back; the doors are closed already."""
         self._duties.stop()
         await self._writeback.flush_everything()
+        await self._duties.write_read_times()
         await self._volumes.close()
 
     async def gateways(self) -> list[GatewayState]:

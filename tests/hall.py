@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from foundation.aio import start
@@ -13,7 +15,7 @@ from namespace.service import GatefoldNamespace
 from storage_engine.memory import MemoryBodyStore
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
 
     from twisted.internet.defer import Deferred
 
@@ -21,10 +23,29 @@ T = TypeVar("T")
 ROOT = Caller(0, 0, account="owner")
 
 
+#: Turns a reactor once, where the rooms are real; None: nothing outside is waited for.
+_turn: Callable[[], object] | None = None
+_PATIENCE_SECONDS = 60.0
+
+
+@contextmanager
+def turned_by(turn: Callable[[], object]) -> Iterator[None]:
+    """Let `run` call *turn* until its coroutine has ended: for rooms that need a reactor."""
+    global _turn  # noqa: PLW0603 - the machines import `run` by name
+    before, _turn = _turn, turn
+    try:
+        yield
+    finally:
+        _turn = before
+
+
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Return what *work* returns or raise what it raises; it must end without waiting for anything outside."""
     outcome: list[Any] = []
     start(work).addBoth(outcome.append)
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not outcome and _turn is not None and time.monotonic() < deadline:
+        _turn()
     assert outcome, "the operation still waits"
     result = outcome[0]
     if hasattr(result, "raiseException"):

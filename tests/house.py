@@ -176,7 +176,8 @@ class House:
         finally:
             with (self.home / "gatefold.toml").open("rb") as file:
                 database = tomllib.load(file)["database"]
-            for folder in (database["socket_directory"], database["directory"], ""):
+            # Of a database that is not managed, both are empty: they are the home itself, which goes once.
+            for folder in dict.fromkeys((database["socket_directory"], database["directory"], "")):
                 shutil.rmtree(self.home / folder, ignore_errors=folder != "")
 
     def kill_serve(self, *, with_all_below: bool) -> None:

@@ -60,6 +60,7 @@ class MemoryDatabase:
         self.replies: dict[int, list[Reply]] = {}
         self.gateways: dict[int, Gateway] = {}
         self.next_gateway = 1
+        self.connected: set[int] = set()  # gateways that have registered and not closed
         self.next_vol = 1
         self.accounts: dict[str, Account] = {}
         self.keys: dict[str, AccessKey] = {}
@@ -90,6 +91,14 @@ class MemoryDatabase:
     def parts(self, vol: int) -> Iterator[Part]:
         """Yield the parts of all uploads of *vol*, by upload and number."""
         return self._of(Part, vol)
+
+    def metas(self, vol: int) -> Iterator[ObjectMeta]:
+        """Yield the S3 metadata of *vol*, by inode."""
+        return self._of(ObjectMeta, vol)
+
+    def versions(self, vol: int) -> Iterator[Version]:
+        """Yield the versions of *vol*, by parent, skey and order."""
+        return self._of(Version, vol)
 
     def _of(self, kind: RowType, vol: int) -> Iterator[Any]:
         table = self.rows[kind]

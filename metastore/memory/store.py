@@ -32,7 +32,12 @@ if TYPE_CHECKING:
     from metastore.records import Blob, Change, Extent, KeyEntry, Named, ObjectMeta, Part, Upload, Volume
 
 T = TypeVar("T")
+# The same points as PostgreSQL's: a model dies at them without a process of its own.
+_before_send = crash_point("commit.before_send")
+_after_send = crash_point("commit.after_send")
+_before_release = crash_point("commit.before_release")
 _take_after_commit = crash_point("take_volume.after_commit")
+_reserve_after_commit = crash_point("reserve.after_commit")
 _release_after_commit = crash_point("release_volume.after_commit")
 _renew_after_commit = crash_point("renew.after_commit")
 
@@ -126,6 +131,7 @@ class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit, CommitBooks):
     async def close(self) -> None:
         """Finish what is queued."""
         self._flush()
+        self._database.connected.discard(self._gateway)
 
     # -- commits ------------------------------------------------------------------------------------------------
 
@@ -157,15 +163,18 @@ class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit, CommitBooks):
 
     def _complete(self, batch: Batch) -> None:
         refusal, self._refusal = self._refusal, None
+        _before_send()
         try:
             if refusal is not None:
                 raise refusal
             self._database.apply(batch, self._gateway)
+            _after_send()
         except BatchRefused as error:
             self._in_flight = None
             self._ledger.refuse(batch, error)
         else:
             self._in_flight = None
+            _before_release()
             self._ledger.settle(batch)
 
     # -- numbers ------------------------------------------------------------------------------------------------
@@ -180,13 +189,14 @@ class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit, CommitBooks):
     async def reserve_blobs(self, vol: int, count: int) -> NumberBlock:
         """Reserve *count* blob ids for this gateway's epoch of *vol*; raise NoReply if fenced."""
         epoch = self._own_epoch(vol)
-        block = self._advance(vol, "blob", count)
-        self._database.ranges.append(BlobRange(vol, block.first, block.last, self._gateway, epoch))
-        return block
+        first = self._database.marks[vol, "blob"]
+        self._database.ranges.append(BlobRange(vol, first, first + count - 1, self._gateway, epoch))
+        return self._advance(vol, "blob", count)
 
     def _advance(self, vol: int, kind: str, count: int) -> NumberBlock:
         first = self._database.marks[vol, kind]
         self._database.marks[vol, kind] = first + count
+        _reserve_after_commit()
         return NumberBlock(first, first + count - 1)
 
     def _own_epoch(self, vol: int) -> int:
@@ -209,6 +219,7 @@ class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit, CommitBooks):
         database.next_gateway += 1
         database.gateways[gateway.id] = gateway
         self._gateway = gateway.id
+        self._database.connected.add(gateway.id)
         return gateway
 
     @property
@@ -249,6 +260,11 @@ class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit, CommitBooks):
             return False
         del self._database.gateways[gateway.id]
         return True
+
+    async def connected_gateways(self) -> list[Gateway]:
+        """Return the other gateways that are connected, by number."""
+        others = self._database.connected - {self._gateway}
+        return [gateway for gateway in await self.gateways() if gateway.id in others]
 
     async def volumes(self) -> list[Volume]:
         """Return every volume, by name."""

@@ -38,17 +38,17 @@ _CLOSE_SECONDS = 10.0
 #: SQLSTATE of gatefold_begin_batch: a volume is another's.
 _FENCED = "GF001"
 #: The class of the advisory lock; its object is the gateway's number.
-_LOCK_CLASS = 0x6761_7465
+LOCK_CLASS = 0x6761_7465
 
 #: Ends the server process that commits for gateway $1, whatever it waits for.
 END_BACKENDS = Statement(
     "end backends",
     "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND granted"
-    f" AND classid = {_LOCK_CLASS} AND objid = $1 AND pid <> pg_backend_pid()"
+    f" AND classid = {LOCK_CLASS} AND objid = $1 AND pid <> pg_backend_pid()"
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
     (INT8,),
 )
-_TAKE_LOCK = Statement("take lock", f"SELECT pg_advisory_lock({_LOCK_CLASS}, $1::int4)", (INT8,))
+_TAKE_LOCK = Statement("take lock", f"SELECT pg_advisory_lock({LOCK_CLASS}, $1::int4)", (INT8,))
 #: Volumes that this gateway still holds at the epoch it thinks, and whose last durable batch is not there.
 _MISSING = Statement(
     "missing batches",

@@ -31,6 +31,11 @@ _BEGIN_BATCH = Statement(
     "begin batch", "SELECT gatefold_begin_batch($1, $2, $3, $4)", (INT8, INT8, INT8_ARRAY, INT8_ARRAY)
 )
 _CUT = Statement("cut", "SELECT gatefold_cut($1, $2, $3)", (INT8_ARRAY, INT8_ARRAY, INT8_ARRAY))
+#: A cut takes back references of blobs that it learns of on the way, and so does reclaim: two such transactions in one
+#: volume would wait for each other in a circle. Those that only move references lock the blobs by number.
+_LOCK_REFERENCES = Statement(
+    "lock references", f"SELECT pg_advisory_xact_lock(({0x6761_7466}::bigint << 32) + $1)", (INT8,)
+)
 #: Raises GF002 if one of the blobs has no row.
 _MOVE_REFS = Statement("move refs", "SELECT gatefold_move_refs($1, $2, $3)", (INT8_ARRAY, INT8_ARRAY, INT8_ARRAY))
 _REPLIES = Statement(
@@ -183,6 +188,7 @@ class Fold:
             if drops:
                 calls.append((ROW_TABLES[kind].delete, ROW_TABLES[kind].encode_keys(sorted(drops))))
         if cuts := self.cuts:
+            calls.extend(lock_references(vol) for vol in sorted({vol for vol, _, _ in cuts}))
             calls.append((_CUT, _columns(cuts)))
         for kind in _ORDER:
             puts = self.final_puts(kind)
@@ -200,6 +206,11 @@ class Fold:
         vols = sorted(self._replies)
         packed = [msgspec.msgpack.encode(self._replies[vol]) for vol in vols]
         return [bigint_array(vols), bigint_array([epochs[v] for v in vols]), bigint(number), bytes_array(packed)]
+
+
+def lock_references(vol: int) -> Call:
+    """Return what keeps transactions of *vol* that take back references as they find them after each other."""
+    return (_LOCK_REFERENCES, [bigint(vol)])
 
 
 def _columns(rows: Iterable[tuple[int, int, int]]) -> list[bytes | None]:

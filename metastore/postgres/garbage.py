@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from foundation.errors import NoReply
 from metastore.postgres.decoding import BLOB_COLUMNS, blob, tuples
 from metastore.postgres.encoding import INT8, INT8_ARRAY, bigint, bigint_array
+from metastore.postgres.fold import lock_references
 from metastore.postgres.parts import FENCED, Parts
 from metastore.postgres.session import SqlError, Statement
 
@@ -19,21 +20,23 @@ if TYPE_CHECKING:
 _FENCE = Statement("fence", "SELECT gatefold_fence($1, $2, $3)", (INT8, INT8, INT8))
 _RECLAIM = Statement(
     "reclaim",
+    # Blobs are locked by number, as batches do: in another order the two would wait for each other in a circle.
     """
     WITH oldest AS (
         SELECT r.content FROM reclaim r WHERE r.vol = $1
           AND (r.epoch = 0 OR r.epoch < (SELECT v.epoch FROM volume v WHERE v.vol = $1))
         ORDER BY r.content LIMIT 1
     ), chunk AS (
-        SELECT x.content, x."offset" FROM extent x JOIN oldest o ON x.vol = $1 AND x.content = o.content
-        ORDER BY x."offset" LIMIT $2
+        SELECT x.content, x."offset", x.blob FROM extent x JOIN oldest o ON x.vol = $1 AND x.content = o.content
+        ORDER BY x."offset" LIMIT $2 FOR UPDATE OF x
     ), gone AS (
         DELETE FROM extent x USING chunk c
-        WHERE x.vol = $1 AND x.content = c.content AND x."offset" = c."offset" RETURNING x.blob
-    ), given_back AS (
-        SELECT blob, count(*) AS refs FROM gone GROUP BY blob
+        WHERE x.vol = $1 AND x.content = c.content AND x."offset" = c."offset" RETURNING 1
+    ), locked AS (
+        SELECT b.id, c.refs FROM (SELECT blob, count(*) AS refs FROM chunk GROUP BY blob) c
+        JOIN blob b ON b.vol = $1 AND b.id = c.blob ORDER BY b.id FOR UPDATE OF b
     ), moved AS (
-        UPDATE blob b SET refs = b.refs - g.refs FROM given_back g WHERE b.vol = $1 AND b.id = g.blob
+        UPDATE blob b SET refs = b.refs - l.refs FROM locked l WHERE b.vol = $1 AND b.id = l.id
     ), finished AS (
         DELETE FROM reclaim r USING oldest o
         WHERE r.vol = $1 AND r.content = o.content AND (SELECT count(*) FROM chunk) < $2 RETURNING 1
@@ -67,9 +70,11 @@ _DOOM = Statement(
     "doom",
     # The outer condition is evaluated again on a row that a batch has just changed.
     """
-    UPDATE blob SET doomed = $2 WHERE vol = $1 AND refs = 0 AND doomed = 0 AND id IN (
-        SELECT id FROM blob WHERE vol = $1 AND refs = 0 AND doomed = 0 ORDER BY id LIMIT $3
-    ) RETURNING id
+    WITH chosen AS (
+        SELECT id FROM blob WHERE vol = $1 AND refs = 0 AND doomed = 0 ORDER BY id LIMIT $3 FOR UPDATE
+    )
+    UPDATE blob b SET doomed = $2 FROM chosen c
+    WHERE b.vol = $1 AND b.id = c.id AND b.refs = 0 AND b.doomed = 0 RETURNING b.id
     """,
     (INT8, INT8, INT8),
 )
@@ -117,7 +122,7 @@ class PgGarbage(Parts):
 
     async def reclaim(self, vol: int, limit: int) -> int:
         """Free at most *limit* extents of detached contents; return how many, 0 only when there is no backlog."""
-        rows = await self._fenced(vol, (_RECLAIM, [bigint(vol), bigint(limit)]))
+        rows = await self._fenced(vol, lock_references(vol), (_RECLAIM, [bigint(vol), bigint(limit)]))
         return int(rows[0][0])
 
     async def reap_uploads(self, vol: int, now_ns: int, limit: int) -> int:
@@ -145,11 +150,14 @@ class PgGarbage(Parts):
         """Return those of *ids* without a blob row that lie in ranges of closed epochs."""
         return [row[0] for row in await self._maintain((_UNREFERENCED, [bigint(vol), bigint_array(ids)]))]
 
-    async def _fenced(self, vol: int, call: Call) -> list[tuple[Any, ...]]:
-        """Run *call* in one transaction with the fence of *vol*; raise NoReply if it does not hold."""
+    async def _fenced(self, vol: int, *calls: Call) -> list[tuple[Any, ...]]:
+        """Run *calls* in one transaction with the fence of *vol*; return the rows of the last.
+
+        Raise NoReply if the fence does not hold.
+        """
         fence = (_FENCE, [bigint(each) for each in (self._gateway, vol, self._epoch(vol))])
         try:
-            return tuples((await self._maintenance.query([fence, call]))[1])
+            return tuples((await self._maintenance.query([fence, *calls]))[-1])
         except SqlError as error:
             if error.sqlstate == FENCED:
                 raise NoReply(str(error)) from error

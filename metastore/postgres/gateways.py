@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from foundation.crash import crash_point
+from metastore import schema
 from metastore.api import GatewayGone
+from metastore.postgres.committer import LOCK_CLASS
 from metastore.postgres.decoding import tuples
 from metastore.postgres.encoding import INT8, TEXT, bigint
 from metastore.postgres.parts import Parts
+from metastore.postgres.rows import quoted
 from metastore.postgres.session import Statement
 from metastore.records import Gateway
 
@@ -19,6 +22,17 @@ _REGISTER = Statement(
 )
 _RENEW = Statement("renew", "UPDATE gateway SET beat = beat + 1 WHERE id = $1 AND beat >= 0 RETURNING beat", (INT8,))
 _GATEWAYS = Statement("gateways", "SELECT id, name, started, address, beat FROM gateway ORDER BY id", ())
+#: The committer of a connected gateway holds an advisory lock under the gateway's number.
+_CONNECTED = Statement(
+    "connected gateways",
+    f"""
+    SELECT DISTINCT {quoted(schema.gateway.columns, "g.")} FROM pg_locks l JOIN gateway g ON g.id = l.objid::bigint
+    WHERE l.locktype = 'advisory' AND l.granted AND l.classid = {LOCK_CLASS} AND g.id <> $1
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    ORDER BY 1
+    """,
+    (INT8,),
+)
 _END = Statement("end gateway", "UPDATE gateway SET beat = -1 WHERE id = $1", (INT8,))
 #: Two statements, for the second must see what was committed before the first had the row: a take holds it shared.
 _LOCK = Statement("lock gateway", "SELECT id FROM gateway WHERE id = $1 FOR UPDATE", (INT8,))
@@ -61,6 +75,10 @@ class PgGateways(Parts):
     async def gateways(self) -> list[Gateway]:
         """Return every run that has a row, by id."""
         return [Gateway(*row) for row in await self._query((_GATEWAYS, []))]
+
+    async def connected_gateways(self) -> list[Gateway]:
+        """Return the other gateways whose committer is connected, by number."""
+        return [Gateway(*row) for row in await self._query((_CONNECTED, [bigint(self._gateway)]))]
 
     async def end_gateway(self) -> None:
         """Mark this run as ended."""

@@ -12,10 +12,24 @@ from reactor_run import run_on_reactor
 
 from foundation.errors import NoReply
 from metastore.postgres.rows import ROW_TABLES
-from metastore.records import Blob, Change, Cut, Edge, Extent, Inode, ObjectMeta, Reclaim, Reply
+from metastore.records import (
+    Blob,
+    Change,
+    Cut,
+    Edge,
+    Extent,
+    Inode,
+    ObjectMeta,
+    Part,
+    Reclaim,
+    Reply,
+    Upload,
+    Version,
+)
 
 VOL = 0  # replaced by the volume that an example runs in
 NAMES = [b"a", b"b", b"c", b"d"]
+ALIASES = [None, None, b"x", b"y", b"x2", b"y2", None, b"z"]
 STORED_BLOBS = [1, 2, 3]
 BUCKETS = itertools.count(1)
 
@@ -30,17 +44,47 @@ extents = st.builds(
     st.sampled_from(STORED_BLOBS),
 )
 metas = st.builds(lambda ino, value: ObjectMeta(VOL, ino, {"k": value}, {}), st.integers(2, 4), st.text(max_size=3))
-reclaims = st.builds(lambda content: Reclaim(VOL, content, 5), st.integers(7, 9))
+reclaims = st.builds(lambda content, epoch: Reclaim(VOL, content, 5, epoch), st.integers(7, 9), st.integers(0, 3))
+uploads = st.builds(
+    lambda number, ended, value: Upload(
+        VOL, b"u%d" % number, b"key", "me", 5, {"h": value}, {}, {"t": value}, {}, "", ended
+    ),
+    st.integers(1, 3),
+    st.sampled_from([0, 9]),
+    st.text(max_size=3),
+)
+parts = st.builds(
+    lambda upload, number, content: Part(VOL, b"u%d" % upload, number, content, 10 * content, b"e", {"c": "x"}, 6),
+    st.integers(1, 3),
+    st.integers(1, 2),
+    st.integers(7, 9),
+)
+versions = st.builds(
+    lambda parent, skey, seq, ino, hold: Version(
+        VOL, parent, skey, seq, b"%d.%s.%d" % (parent, skey, seq), ino, 7, legal_hold=hold
+    ),
+    st.integers(1, 2),
+    st.sampled_from(NAMES),
+    st.integers(1, 2),
+    st.integers(0, 3),
+    st.booleans(),
+)
 new_blobs = st.builds(lambda number, refs: Blob(VOL, number, 100, refs, 1), st.integers(4, 9), st.integers(0, 2))
 
 
 @st.composite
 def renamed(draw):
-    """Return edges whose cookies and aliases are a random permutation: a rename of everything to everything."""
-    parent = draw(st.integers(1, 2))
-    cookies, aliases = draw(st.permutations(range(3, 7))), draw(st.permutations([None, None, b"x", b"y"]))
-    rows = [Edge(VOL, parent, *each) for each in zip(NAMES, range(2, 6), cookies, aliases, strict=True)]
-    return draw(st.permutations(rows))
+    """Return edges that are a random permutation of what they name, of cookies and of aliases.
+
+    In one directory or over two: a rename of everything to everything, or of some of it, in any order.
+    """
+    parents = draw(st.sampled_from([(1,), (2,), (1, 2)]))
+    places = [(parent, name) for parent in parents for name in NAMES]
+    inos = draw(st.permutations(range(2, 2 + len(places))))
+    cookies = draw(st.permutations(range(3, 3 + len(places))))
+    aliases = draw(st.permutations(ALIASES[: len(places)]))
+    rows = [Edge(VOL, *place, *each) for place, *each in zip(places, inos, cookies, aliases, strict=True)]
+    return draw(st.permutations(rows))[: draw(st.sampled_from([1, 2, 3, 8]))]
 
 
 keys = st.one_of(
@@ -49,12 +93,16 @@ keys = st.one_of(
     st.tuples(st.just(Extent), st.tuples(st.integers(7, 8), st.integers(0, 4).map(lambda n: 10 * n))),
     st.tuples(st.just(ObjectMeta), st.tuples(st.integers(2, 4))),
     st.tuples(st.just(Reclaim), st.tuples(st.integers(7, 9))),
+    st.tuples(st.just(Upload), st.tuples(st.integers(1, 3).map(lambda n: b"u%d" % n))),
+    st.tuples(st.just(Part), st.tuples(st.integers(1, 3).map(lambda n: b"u%d" % n), st.integers(1, 2))),
+    st.tuples(st.just(Version), st.tuples(st.integers(1, 2), st.sampled_from(NAMES), st.integers(1, 2))),
 )
+rows = st.one_of(inodes, extents, extents, metas, reclaims, uploads, parts, versions)
 
 
 @st.composite
 def changes(draw):
-    puts = draw(st.lists(st.one_of(inodes, extents, extents, metas, reclaims), max_size=4))
+    puts = draw(st.lists(rows, max_size=4))
     if draw(st.booleans()):
         puts += draw(renamed())
     if draw(st.integers(0, 9)) == 0:
@@ -65,6 +113,27 @@ def changes(draw):
     refs = draw(st.lists(st.tuples(st.sampled_from([*STORED_BLOBS, *STORED_BLOBS, 4]), st.integers(-2, 3)), max_size=2))
     reply = Reply(draw(st.binary(max_size=2)), b"r") if draw(st.booleans()) else None
     return Change(VOL, tuple(unique.values()), tuple(drops), tuple(cuts), tuple(refs), reply)
+
+
+@st.composite
+def chains(draw):
+    """Return Changes that put and drop one key, or a few of them, again and again."""
+    chosen = {(type(row), row.key): row for row in [*draw(renamed()), *draw(st.lists(rows, min_size=1, max_size=2))]}
+    chain = []
+    for _ in range(draw(st.integers(2, 6))):
+        some = draw(st.lists(st.sampled_from(list(chosen)), min_size=1, max_size=4, unique=True))
+        if draw(st.booleans()):
+            chain.append(Change(VOL, tuple(chosen[key] for key in some)))
+        else:
+            chain.append(Change(VOL, drops=tuple(some)))
+    return chain
+
+
+batches_of_changes = st.lists(
+    st.one_of(st.lists(changes(), min_size=1, max_size=6), chains(), st.builds(list.__add__, chains(), chains())),
+    min_size=1,
+    max_size=5,
+)
 
 
 def placed(change, vol):
@@ -105,7 +174,7 @@ def rows_in_postgres(dsn, vol):
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(st.lists(changes(), min_size=1, max_size=6), min_size=1, max_size=5))
+@given(batches_of_changes)
 def test_a_batch_leaves_what_its_changes_would_leave_one_by_one(migrated_dsn, batches):
     name = f"bucket{next(BUCKETS)}"
     base = Change(VOL, tuple(Blob(VOL, number, 100, 1000, 1) for number in STORED_BLOBS))

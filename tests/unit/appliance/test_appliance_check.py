@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.check import Report, check, report_lines
 from foundation.aio import start
-from metastore.api import Finding
-from metastore.records import Blob, RingRow, Volume
+from metastore.api import AuditedEdge, Backlog, Finding
+from metastore.records import Blob, Edge, FileType, RingRow, Volume
 from storage_engine.api import BlobId, Held, NodeState
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ class Rooms:
             Held(BlobId(VOL, number), node, size, True) for number, size in ((1, 100), (2, 50)) for node in (1, 2)
         ]
         self.findings: list[Finding] = []
+        self.names: list[AuditedEdge] = []
+        self.waiting = Backlog()
         self.nodes = [NodeState(1, "here:1", True, 10, 5, 2, ""), NodeState(2, "here:2", True, 10, 5, 2, "")]
         self.deleted_meanwhile: set[int] = set()
         self.ring_row: RingRow | None = RingRow(1, 2, 2, ((1, 2),), "")
@@ -37,6 +39,12 @@ class Rooms:
 
     def audit(self, _vol: int) -> AsyncIterator[Finding]:
         return _each(self.findings)
+
+    def edges(self, _vol: int) -> AsyncIterator[AuditedEdge]:
+        return _each(self.names)
+
+    async def backlog(self, _vol: int) -> Backlog:
+        return self.waiting
 
     def live_blobs(self, _vol: int) -> AsyncIterator[Blob]:
         return _each(list(self.live.values()))
@@ -134,3 +142,18 @@ def test_a_house_without_a_ring_is_not_clean() -> None:
     rooms = Rooms()
     rooms.ring_row = None
     assert not checked(rooms).clean
+
+
+def test_a_name_that_breaks_the_rules_of_names_is_a_fault() -> None:
+    rooms = Rooms()
+    rooms.names = [AuditedEdge(Edge(VOL, 1, b"a", 5, 3, None, listed=False), FileType.REGULAR, None)]
+    assert rules(checked(rooms)) == ["edge.unlisted"]
+
+
+def test_what_waits_to_be_freed_is_told_and_no_fault() -> None:
+    rooms = Rooms()
+    rooms.waiting = Backlog(contents=2, extents=70)
+    report = checked(rooms)
+    assert report.clean
+    assert any("2 contents with 70 extents" in line for line in report_lines(report))
+    assert report.as_json()["volumes"][0]["backlog"]["extents"] == 70

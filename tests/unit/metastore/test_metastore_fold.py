@@ -115,8 +115,8 @@ def test_deletes_come_before_cuts_before_puts_before_deltas_before_replies():
         reply=Reply(b"k", b"v"),
     )
     assert names_of(folded(change), {1: 1}) == [
-        "begin", "begin batch", "delete inode", "delete edge", "cut", "upsert inode", "upsert extent", "upsert blob",
-        "upsert object_meta", "move refs", "replies", "commit",
+        "begin", "begin batch", "delete inode", "delete edge", "lock references", "cut", "upsert inode",
+        "upsert extent", "upsert blob", "upsert object_meta", "move refs", "replies", "commit",
     ]  # fmt: skip
 
 

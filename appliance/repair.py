@@ -1,0 +1,365 @@
+"""`gatefold check --repair`: what is provably safe, each step one small fenced commit, until an audit finds no more.
+
+A step makes right what the other rows say beyond doubt (a counter, a parent, a flag), or keeps what is there where it
+can be found (`lost+found`). Nothing that a lost row may have pointed at is freed, no name and no byte is removed. The
+metastore's README says rule by rule what is done, and why the rest is only told.
+
+Each volume is taken first: its new epoch shuts out whoever served it, and a gateway that takes it back ends the
+repair. A step leaves a sound state, so a crash between two of them leaves less to repair and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec.structs import replace
+
+from appliance.home import HomeBusy
+from appliance.lost_found import LostFound
+from foundation.crash import crash_point
+from foundation.errors import NoReply
+from metastore.api import VolumeTaken
+from metastore.records import Change, Edge, Inode, Part, Reclaim
+from namespace.audit import audit_edge
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from foundation.clock import Clock
+    from metastore.api import Finding, MetaStore
+    from metastore.records import RowType, Volume
+
+    _Step: TypeAlias = Callable[[Finding], Awaitable[tuple[str, str] | None]]
+
+_after_step = crash_point("repair.after_step")
+
+#: Findings looked at between two audits; bounds memory.
+_MAX_FINDINGS = 10_000
+#: Rows of one step that works in chunks.
+_CHUNK = 1000
+#: A number beyond this is damage; reserving up to it would use up what there is.
+_HIGHEST_NUMBER = 1 << 60
+#: Rules that tell of a lost row, or of one that may belong to something else than it says: while one of them is
+#: broken, what seems to belong to nobody may be all that is left of a file.
+_DOUBTS = ("extent.", "edge.inode", "version.inode", "inode.body", "inode.range", "content.shared", "part.shared")
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """One thing that was wrong and is right now."""
+
+    vol: int
+    rule: str
+    subject: str
+    was: str
+    now: str
+
+
+async def refuse_if_served(metastore: MetaStore) -> None:
+    """Raise HomeBusy while another gateway is connected, whatever it holds."""
+    others = await metastore.connected_gateways()
+    if others:
+        names = ", ".join(f"{gateway.name} ({gateway.id})" for gateway in others)
+        raise HomeBusy(f"a gateway is connected to the database: {names}; stop it first")
+
+
+async def repair(metastore: MetaStore, clock: Clock, volume: Volume) -> list[Repaired]:
+    """Repair *volume* and return what was done; the caller's gateway is registered. Raise HomeBusy."""
+    try:
+        await metastore.take_volume(volume.vol, volume.holder, volume.epoch)
+    except VolumeTaken as error:
+        raise HomeBusy(f"{volume.name}: a gateway has taken it meanwhile ({error})") from error
+    work = _Repair(metastore, clock, volume.vol)
+    try:
+        await work.run()
+        await metastore.release_volume(volume.vol)
+    except NoReply as error:
+        raise HomeBusy(f"{volume.name}: a gateway has taken it meanwhile ({error})") from error
+    return work.done
+
+
+class _Repair:
+    """The repair of one volume."""
+
+    def __init__(self, metastore: MetaStore, clock: Clock, vol: int) -> None:
+        self._metastore = metastore
+        self._clock = clock
+        self._vol = vol
+        self._lost_found = LostFound(metastore, clock, vol)
+        self._findings: list[Finding] = []
+        self.done: list[Repaired] = []
+        self._seen: set[tuple[str, str]] = set()  # what was repaired and found again is left alone
+
+    async def run(self) -> None:
+        """Audit and repair in turns: a later stage relies on what an earlier one has made right."""
+        await self._finish_uploads()
+        # Bodies and numbers; then every object gets a name; then each directory its place; then what is counted.
+        stages = (self._rows, self._names, self._cycles, self._places, self._counters, self._garbage)
+        while True:
+            self._findings = await self._audit()
+            for stage in stages:
+                if await self._make(stage()):
+                    break
+            else:
+                if not await self._name_rules():
+                    return
+
+    async def _audit(self) -> list[Finding]:
+        """Return the first findings; those behind come with the next audit."""
+        findings: list[Finding] = []
+        async for found in self._metastore.audit(self._vol):
+            if len(findings) < _MAX_FINDINGS:
+                findings.append(found)
+        return findings
+
+    async def _make(self, steps: dict[str, _Step]) -> bool:
+        """Take the *steps* of one stage; return whether any did something."""
+        before = len(self.done)
+        for found in self._findings:
+            step = steps.get(found.rule)
+            if step is None or (found.rule, found.subject) in self._seen:
+                continue
+            outcome = await step(found)
+            if outcome is not None:
+                self._seen.add((found.rule, found.subject))
+                self._note(found.rule, found.subject, *outcome)
+        return len(self.done) > before
+
+    def _note(self, rule: str, subject: str, was: str, now: str) -> None:
+        self.done.append(Repaired(self._vol, rule, subject, was, now))
+
+    # -- the stages -----------------------------------------------------------------------------------------------
+
+    def _rows(self) -> dict[str, _Step]:
+        return {
+            "inode.unreserved": self._reserve("ino"),
+            "content.unreserved": self._reserve("content"),
+            "part.unreserved": self._reserve("content"),
+            "reclaim.unreserved": self._reserve("content"),
+            "blob.unreserved": self._reserve_blobs,
+            "content.reclaimed": self._keep_content,
+            "part.reclaimed": self._keep_content,
+            "reclaim.epoch": self._end_draft,
+            "extent.count": self._count_extents,
+            "extent.inline": self._move_inline,
+            "inode.size": self._set_counter("size"),
+            "edge.listed": self._unlist,
+            "edge.cookie": self._new_cookie,
+        }
+
+    def _names(self) -> dict[str, _Step]:
+        return {"inode.named": self._link_orphan, "edge.parent": self._move_name}
+
+    def _cycles(self) -> dict[str, _Step]:
+        return {"tree.reachable": self._cut_cycle}
+
+    def _places(self) -> dict[str, _Step]:
+        return {"inode.parent": self._set_counter("parent")}
+
+    def _counters(self) -> dict[str, _Step]:
+        return {
+            "inode.entries": self._set_counter("entries"),
+            "inode.nlink": self._set_counter("nlink"),
+            "extent.used": self._set_counter("used"),
+            "blob.refs": self._count_references,
+            "part.upload": self._drop_part,
+        }
+
+    def _garbage(self) -> dict[str, _Step]:
+        return {"content.owner": self._give_to_reclaim}
+
+    @property
+    def _in_doubt(self) -> bool:
+        return any(found.rule.startswith(_DOUBTS) for found in self._findings)
+
+    # -- numbers --------------------------------------------------------------------------------------------------
+
+    def _reserve(self, kind: str) -> _Step:
+        async def step(found: Finding) -> tuple[str, str] | None:
+            """Reserve what is in use, so that nothing new gets its number."""
+            number = found.right
+            if number is None or number >= _HIGHEST_NUMBER:
+                return None
+            free = (await self._metastore.reserve(self._vol, kind, 1)).first
+            if number > free:
+                await self._metastore.reserve(self._vol, kind, number - free)
+            _after_step()
+            return f"next {kind} {free}", f"next {kind} beyond {number}"
+
+        return step
+
+    async def _reserve_blobs(self, found: Finding) -> tuple[str, str] | None:
+        """Reserve a blob's number, if it is still to come; a range that was lost cannot be told from one never made."""
+        free = (await self._metastore.reserve_blobs(self._vol, 1)).first
+        if not free <= found.number < _HIGHEST_NUMBER:
+            return None
+        if found.number > free:
+            await self._metastore.reserve_blobs(self._vol, found.number - free)
+        _after_step()
+        return f"next blob {free}", f"next blob beyond {found.number}"
+
+    # -- rows of bodies -------------------------------------------------------------------------------------------
+
+    async def _keep_content(self, found: Finding) -> tuple[str, str]:
+        """Take a content that somebody has off the list of what is freed."""
+        content = found.right if found.rule == "part.reclaimed" else found.number
+        assert content is not None
+        await self._commit(drops=((Reclaim, (content,)),))
+        return f"content {content} was being freed", "it is kept"
+
+    async def _end_draft(self, found: Finding) -> tuple[str, str]:
+        await self._commit(Reclaim(self._vol, found.number, self._clock.now_ns()))
+        return found.detail, "garbage: nobody builds it"
+
+    async def _count_extents(self, found: Finding) -> tuple[str, str] | None:
+        inode = await self._inode(found.number)
+        if inode is None or inode.x_length or found.right is None:
+            return None  # rows and an inline extent: which of the two is the content, nothing tells
+        await self._commit(replace(inode, extents=found.right))
+        return f"extents {inode.extents}", f"extents {found.right}"
+
+    async def _move_inline(self, found: Finding) -> tuple[str, str] | None:
+        """Move the one extent of a content into its inode, where it belongs."""
+        inode = await self._inode(found.number)
+        if inode is None or inode.x_length or inode.x_blob or inode.extents != 1:
+            return None
+        rows = await self._metastore.load_extents(self._vol, inode.content, 0, 2)
+        if len(rows) != 1:
+            return None
+        (row,) = rows
+        moved = replace(
+            inode, extents=0, x_offset=row.offset, x_length=row.length, x_blob=row.blob, x_blob_offset=row.blob_offset
+        )
+        await self._commit(moved, drops=((type(row), row.key),))
+        return "its one extent in the table", "in the inode"
+
+    async def _count_references(self, found: Finding) -> tuple[str, str] | None:
+        blob = await self._metastore.load_blob(self._vol, found.number)
+        if blob is None or blob.doomed or found.right is None or (found.right < blob.refs and self._in_doubt):
+            return None
+        await self._commit(refs=((blob.id, found.right - blob.refs),))
+        return f"refs {blob.refs}", f"refs {found.right}"
+
+    async def _give_to_reclaim(self, found: Finding) -> tuple[str, str] | None:
+        if self._in_doubt:
+            return None
+        await self._commit(Reclaim(self._vol, found.number, self._clock.now_ns()))
+        return "nobody had it", "it waits to be freed"
+
+    async def _drop_part(self, found: Finding) -> tuple[str, str]:
+        """Drop a part that no upload can ever use; its content belongs to nobody then."""
+        await self._commit(drops=((Part, (found.name, found.number)),))
+        return f"content {found.right}", "the part is dropped"
+
+    async def _finish_uploads(self) -> None:
+        """Detach the parts of uploads that have ended."""
+        while count := await self._metastore.reap_uploads(self._vol, self._clock.now_ns(), _CHUNK):
+            _after_step()
+            self._note("upload.ended", "ended uploads", "to be finished", f"{count} rows of them are detached")
+
+    # -- inodes and names -----------------------------------------------------------------------------------------
+
+    def _set_counter(self, field: str) -> _Step:
+        async def step(found: Finding) -> tuple[str, str] | None:
+            """Set *field* of an inode to what was counted."""
+            inode = await self._inode(found.number)
+            if inode is None or found.right is None or found.right < 0:
+                return None
+            was = getattr(inode, field)
+            await self._commit(replace(inode, **{field: found.right}))
+            return f"{field} {was}", f"{field} {found.right}"
+
+        return step
+
+    async def _unlist(self, found: Finding) -> tuple[str, str] | None:
+        edge = await self._edge(found)
+        if edge is None:
+            return None
+        await self._commit(replace(edge, listed=False))
+        return "listed", "not listed"
+
+    async def _new_cookie(self, found: Finding) -> tuple[str, str] | None:
+        edge = await self._edge(found)
+        if edge is None:
+            return None
+        cookie = (await self._metastore.reserve(self._vol, "cookie", 1)).first
+        await self._commit(replace(edge, cookie=cookie))
+        return f"cookie {edge.cookie}", f"cookie {cookie}"
+
+    async def _link_orphan(self, found: Finding) -> tuple[str, str] | None:
+        """Give an object that has no name one in lost+found."""
+        inode = await self._inode(found.number)
+        if found.right or inode is None:
+            return None  # a directory with several names, or the root with one: which is right, nothing tells
+        change, name = await self._lost_found.link(inode)
+        await self._commit_change(change)
+        return "no name", name
+
+    async def _move_name(self, found: Finding) -> tuple[str, str] | None:
+        """Move a name that lies in no directory to lost+found."""
+        edge, inode = await self._edge(found), await self._inode(found.right or 0)
+        if edge is None or inode is None:
+            return None
+        change, name = await self._lost_found.link(inode, instead_of=edge)
+        await self._commit_change(change)
+        return f"{found.name!r} in {found.number}", name
+
+    async def _cut_cycle(self, found: Finding) -> tuple[str, str] | None:
+        """Move the directory with the lowest number of a cycle to lost+found; what lies below comes with it."""
+        ring, ino = list[int](), found.number
+        while ino not in ring:
+            ring.append(ino)
+            names = await self._metastore.names_of(self._vol, ino, 2)
+            if len(names) != 1:
+                return None  # a directory without a name gets one first; with two there is no telling
+            ino = names[0].parent
+        lowest = min(ring[ring.index(ino) :])
+        if found.number != lowest:
+            return None
+        (edge,), inode = await self._metastore.names_of(self._vol, lowest, 2), await self._inode(lowest)
+        if inode is None:
+            return None
+        change, name = await self._lost_found.link(inode, instead_of=edge)
+        await self._commit_change(change)
+        return f"{edge.skey!r} in {edge.parent}, below itself", name
+
+    async def _name_rules(self) -> bool:
+        """Make right what the namespace's rules of names say; return whether anything was."""
+        before = len(self.done)
+        async for audited in self._metastore.edges(self._vol):
+            broken = audit_edge(audited)
+            if broken is None:
+                continue
+            rule, right = broken
+            subject = f"name {right.skey!r} in {right.parent}"
+            if (rule, subject) not in self._seen:
+                self._seen.add((rule, subject))
+                await self._commit(right)
+                self._note(rule, subject, _told(audited.edge), _told(right))
+        return len(self.done) > before
+
+    # -- the metastore --------------------------------------------------------------------------------------------
+
+    async def _inode(self, ino: int) -> Inode | None:
+        return next(iter(await self._metastore.load_inodes(self._vol, [ino])), None)
+
+    async def _edge(self, found: Finding) -> Edge | None:
+        named = await self._metastore.load_edges(self._vol, [(found.number, found.name)])
+        return named[0].edge if named else None
+
+    async def _commit(
+        self,
+        *puts: Inode | Edge | Reclaim,
+        drops: tuple[tuple[RowType, tuple[int | bytes, ...]], ...] = (),
+        refs: tuple[tuple[int, int], ...] = (),
+    ) -> None:
+        await self._commit_change(Change(self._vol, puts, drops, (), refs))
+
+    async def _commit_change(self, change: Change) -> None:
+        await self._metastore.wait(self._vol, self._metastore.commit(change))
+        _after_step()
+
+
+def _told(edge: Edge) -> str:
+    return f"alias {edge.alias!r}, {'listed' if edge.listed else 'not listed'}"
