@@ -13,6 +13,7 @@ from namespace.holders import Holders
 from namespace.lease import Lease, Terms
 from namespace.listing import ListVerb
 from namespace.look import LookVerbs
+from namespace.memory import Memory
 from namespace.multipart import MultipartVerbs
 from namespace.reading import ReadVerb
 from namespace.rename import RenameVerb
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from namespace.volume import VolumeState
     from storage_engine.api import BodyStore
 
-#: Memory for cached names and attributes of one volume, in bytes.
+#: Memory for cached names and attributes of all volumes, in bytes.
 CACHE_BYTES = 96 << 20
 
 
@@ -68,7 +69,7 @@ class GatefoldNamespace(
         self._lease = Lease(metastore, clock, terms)
         engine = Engine(metastore, clock, self._lease)
         holders = Holders(metastore, clock, terms, predecessors)
-        volumes = Volumes(metastore, bodies, clock, self._lease, holders, cache_bytes)
+        volumes = Volumes(metastore, bodies, clock, self._lease, holders, Memory(cache_bytes))
         engine.crashed = volumes.crashed
         hall = Hall(engine, volumes, bodies, clock, WriteBack(engine, bodies, clock))
         super().__init__(hall)

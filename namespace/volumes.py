@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from metastore.records import Inode, Volume
     from namespace.holders import Holders
     from namespace.lease import Lease
+    from namespace.memory import Memory
     from storage_engine.api import BodyStore
 
 _log = Logger()
@@ -42,15 +43,15 @@ class Volumes:
     """The volumes by number and by name."""
 
     def __init__(
-        self, metastore: MetaStore, bodies: BodyStore, clock: Clock, lease: Lease, holders: Holders, cache_bytes: int
+        self, metastore: MetaStore, bodies: BodyStore, clock: Clock, lease: Lease, holders: Holders, memory: Memory
     ) -> None:
-        """Serve what `open` and the looks round take, each with *cache_bytes* of memory."""
+        """Serve what `open` and the looks round take, which share *memory* for their caches."""
         self._metastore = metastore
         self._bodies = bodies
         self._clock = clock
         self._lease = lease
         self._holders = holders
-        self._cache_bytes = cache_bytes
+        self._memory = memory
         self._by_number: dict[int, VolumeState] = {}
         self._by_name: dict[str, VolumeState] = {}
         self._arriving: dict[int, Promise[None]] = {}  # volumes that are being taken, or dropped
@@ -226,7 +227,7 @@ class Volumes:
             self.taken_over(volume)
 
     def _adopt(self, row: Volume) -> VolumeState:
-        volume = VolumeState(row, self._cache_bytes, lambda: self._metastore.durable)
+        volume = VolumeState(row, self._memory, lambda: self._metastore.durable)
         volume.readers = self._readers.pop(row.vol, volume.readers)
         self._by_number[row.vol] = self._by_name[row.name] = volume
         return volume
