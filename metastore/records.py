@@ -109,6 +109,11 @@ class Extent(Struct, frozen=True, gc=False):
         """Return the primary key without `vol`."""
         return (self.content, self.offset)
 
+    @property
+    def end(self) -> int:
+        """Return the offset behind the last byte."""
+        return self.offset + self.length
+
 
 class Blob(Struct, frozen=True, gc=False):
     """One immutable stored piece. Put once, when it is first referenced; `refs` then moves by deltas only."""

@@ -365,7 +365,10 @@ class ObjectVerbs(UploadVerbs, Protocol):
         """Remove the object; a key that does not exist is no error, unless *conditions* ask for it."""
 
     async def delete_objects(self, caller: Caller, bucket: str, targets: Sequence[DeleteTarget]) -> list[Deleted]:
-        """Remove at most 1,000 objects, each with its own outcome, as if one by one in order."""
+        """Remove at most 1,000 objects side by side, each with its own outcome.
+
+        Of two that hang on each other (`a/` and `a/b`) either may be first.
+        """
 
     async def copy_object(
         self, caller: Caller, source: CopySource, bucket: str, request: PutRequest, *, replace: bool

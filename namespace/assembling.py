@@ -94,6 +94,7 @@ async def assemble(metastore: MetaStore, draft: ContentDraft, slices: list[Slice
     All that the slices were made of must be durable, so that the table shows it. Raise what a check raises.
     """
     position = 0
+    draft.volume.assembling += 1
     try:
         for piece in slices:
             shift = position - piece.start
@@ -106,6 +107,8 @@ async def assemble(metastore: MetaStore, draft: ContentDraft, slices: list[Slice
     except BaseException:
         draft.give_up()
         raise
+    finally:
+        draft.volume.assembling -= 1
     return draft.body(position)
 
 

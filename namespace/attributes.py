@@ -27,20 +27,20 @@ def attr_of(entry: InodeEntry) -> Attr:
 
 
 def _overlaid(entry: InodeEntry, image: Inode) -> Attr:
+    atime = entry.atime or image.atime
     overlay = entry.overlay
     if overlay is None:
-        return plain_attr(image)
+        return _attr(image, image.size, atime, image.mtime, image.ctime)
     mtime = image.mtime if overlay.mtime is None else overlay.mtime
-    size = max(image.size, overlay.end)
-    return _attr(image, size, mtime, max(image.ctime, overlay.ctime))
+    return _attr(image, max(image.size, overlay.end), atime, mtime, max(image.ctime, overlay.ctime))
 
 
 def plain_attr(image: Inode) -> Attr:
     """Return the attributes of *image* alone."""
-    return _attr(image, image.size, image.mtime, image.ctime)
+    return _attr(image, image.size, image.atime, image.mtime, image.ctime)
 
 
-def _attr(image: Inode, size: int, mtime: int, ctime: int) -> Attr:
+def _attr(image: Inode, size: int, atime: int, mtime: int, ctime: int) -> Attr:
     used = image.used
     if image.type == FileType.DIRECTORY:
         size = used = DIRECTORY_SIZE
@@ -54,7 +54,7 @@ def _attr(image: Inode, size: int, mtime: int, ctime: int) -> Attr:
         size,
         used,
         image.rdev,
-        image.atime,
+        atime,
         mtime,
         ctime,
     )

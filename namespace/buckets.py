@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from foundation.errors import AccessDenied, BucketExists, BucketNotEmpty, BucketNotFound, BucketOwned
 from metastore.records import ROOT_INO, FileType, Inode, InodeFlag, Volume
 from namespace.api import Bucket
+from namespace.authority import authorize_change
 from namespace.edit import Planned
 from namespace.hall import Verbs
 from namespace.view import View, new_generation
@@ -33,6 +34,7 @@ class BucketVerbs(Verbs):
 
     async def create_bucket(self, caller: Caller, bucket: str) -> Bucket:
         """Make a bucket whose root belongs to the caller; raise BucketExists or BucketOwned."""
+        authorize_change(caller)
         try:
             existing = await self._volumes.named(bucket)
         except BucketNotFound:
@@ -50,6 +52,7 @@ class BucketVerbs(Verbs):
         """Remove an empty bucket; what a crash or another caller may still put into it makes it refuse."""
         volume = await self._volumes.named(bucket)
         _require_owner(caller, volume)
+        authorize_change(caller)
         await self._engine.run(volume, _plan_empty)
         await self._engine.settled(volume)
         # From here on nobody finds the volume, so nothing can come into it before it is dropped.

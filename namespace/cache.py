@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from metastore.records import Edge, Inode, ObjectMeta
     from namespace.api import Attr
     from namespace.extents import ExtentMap
+    from namespace.memory import Memory
     from namespace.overlay import Overlay
 
 #: What cached objects cost in bytes, their share of the tables included: measured (`tests/unit/namespace`), with what
@@ -34,8 +35,6 @@ EXTENT_COST = 160
 META_COST = 750
 #: One name and value of S3 metadata, beside their characters.
 HEADER_COST = 120
-#: The part of the limit, in percent, that objects may take; the allocator loses the rest where sizes change.
-FILLED = 80
 #: Ranges kept of one directory; where eviction has cut more, the one below the name that goes is forgotten.
 MAX_KNOWN_RANGES = 256
 #: Room is made for more than what is over the limit, one part in so many of it: not a little at every operation.
@@ -43,14 +42,15 @@ SLACK = 1024
 #: How many objects one operation's end looks at to make room, beside twice as many as have come since: bounds the pause
 #: where all are in use, and still keeps up with pages.
 MAX_LOOKS = 1024
-#: A hashed alias is one more name of its entry, under a key that no skey has: skeys are UTF-8.
+#: A hashed alias is one more name, under a key that no skey has: skeys are UTF-8. It tells the skey of the entry that
+#: has or had the alias, which is a hash of the skey; what that entry is now, the skey's own entry tells.
 ALIAS_MARK = b"\xff"
 
 
 class InodeEntry:
     """One inode in memory. `image` None is a deletion mark."""
 
-    __slots__ = ("attr", "batch", "cost", "extents", "image", "ino", "meta", "meta_known", "overlay", "stamp")
+    __slots__ = ("atime", "attr", "batch", "cost", "extents", "image", "ino", "meta", "meta_known", "overlay", "stamp")
 
     def __init__(self, ino: int, image: Inode | None, batch: int) -> None:
         """Enter *image* as of *batch* (0: as loaded)."""
@@ -58,6 +58,7 @@ class InodeEntry:
         self.image = image
         self.batch = batch
         self.stamp = 0
+        self.atime = 0  # of a read since the image was made, which no Change has carried yet; 0: the image's holds
         self.attr: Attr | None = None  # what getattr shows; None: to be made anew
         self.overlay: Overlay | None = None
         self.extents: ExtentMap | None = None
@@ -131,12 +132,14 @@ class Cache:
     that a scan of any size leaves what is in use alone.
     """
 
-    def __init__(self, limit_bytes: int, durable: Callable[[], int]) -> None:
-        """Let the process grow by about *limit_bytes*; *durable* tells the last durable batch."""
+    def __init__(self, memory: Memory, durable: Callable[[], int]) -> None:
+        """Take a part of *memory*, all while no other cache needs some; *durable* tells the last durable batch."""
         self.inodes: dict[int, InodeEntry] = {}
         self.directories: dict[int, DirectoryNames] = {}
         self.bytes = 0
-        self._limit = limit_bytes * FILLED // 100
+        self._memory = memory
+        self._limit = memory.limit
+        self._noted = 0  # `bytes` when the memory was told of it
         self._durable = durable
         self._ring: deque[Entry] = deque()  # second chance: from the left come those to look at
         self._scanned: dict[int, Inode] = {}  # none of them is among `inodes`
@@ -146,6 +149,7 @@ class Cache:
         self._next_operation = 1
         self._loads: dict[int, int] = {}  # load -> batch that was durable when it began
         self._next_load = 0
+        memory.join(self)
 
     # ------------------------------------------------------------------ operations and loads under way
 
@@ -159,13 +163,23 @@ class Cache:
     def end_operation(self, stamp: int) -> None:
         """Let what the operation used be evicted; make room if there is too much."""
         del self._operations[stamp]
-        if self.bytes > self._limit:
-            self._evict()
+        if self.bytes > self._noted or self.bytes > self._limit:
+            self.make_room()
 
     def make_room(self) -> None:
         """Evict if there is too much: for what enters rows outside an operation."""
         if self.bytes > self._limit:
-            self._evict()
+            self._evict(self._limit - self._limit // SLACK, MAX_LOOKS + 2 * self._entered)
+        grown, self._noted = self.bytes - self._noted, self.bytes
+        if grown > 0:
+            self._memory.grew(grown)
+
+    def give(self, size: int) -> int:
+        """Evict about *size* bytes, if that can be, for other caches; return how many it was."""
+        before = self.bytes
+        self._evict(before - size, MAX_LOOKS + size // ABSENT_COST)
+        self._noted = self.bytes
+        return before - self.bytes
 
     def begin_load(self) -> int:
         """Note that a load begins now, and return its token."""
@@ -224,7 +238,7 @@ class Cache:
             self._new_edge(names, parent, ALIAS_MARK + alias, edge, 0)
 
     def aliased(self, parent: int, alias: bytes) -> EdgeEntry | None:
-        """Return the entry that has, or had, the hashed *alias*, or a mark that none has; None if it is not known."""
+        """Return what tells the skey of the hashed *alias*, or that no entry has it; None if it is not known."""
         names = self.directories.get(parent)
         if names is None:
             return None
@@ -246,7 +260,7 @@ class Cache:
         entry = self.inodes.get(image.ino)
         if entry is None:
             return self._new_inode(image.ino, image, batch)
-        entry.image, entry.batch, entry.attr = image, batch, None
+        entry.image, entry.batch, entry.attr, entry.atime = image, batch, None, 0
         return entry
 
     def put_meta(self, ino: int, meta: ObjectMeta | None) -> None:
@@ -275,22 +289,17 @@ class Cache:
     def put_edge(self, parent: int, skey: bytes, edge: Edge | None, batch: int) -> None:
         """Make *edge* what the name means as of *batch*; None leaves a deletion mark."""
         names = self.names(parent)
-        was = self._set_edge(names, parent, skey, edge, batch)
-        gone = was.alias if was is not None and (edge is None or edge.alias != was.alias) else None
-        if gone is not None and is_hashed(gone):
-            self._set_edge(names, parent, ALIAS_MARK + gone, None, batch)
+        self._set_edge(names, parent, skey, edge, batch)
         if edge is not None and edge.alias is not None and is_hashed(edge.alias):
             self._set_edge(names, parent, ALIAS_MARK + edge.alias, edge, batch)
 
-    def _set_edge(self, names: DirectoryNames, parent: int, skey: bytes, edge: Edge | None, batch: int) -> Edge | None:
-        """Set one entry and return what it was."""
+    def _set_edge(self, names: DirectoryNames, parent: int, skey: bytes, edge: Edge | None, batch: int) -> None:
         entry = names.entries.get(skey)
         if entry is None:
             self._new_edge(names, parent, skey, edge, batch)
-            return None
-        was, entry.edge, entry.batch = entry.edge, edge, batch
-        self.recount(entry)
-        return was
+        else:
+            entry.edge, entry.batch = edge, batch
+            self.recount(entry)
 
     def names(self, directory: int) -> DirectoryNames:
         """Return what is known of *directory*'s names."""
@@ -331,12 +340,13 @@ class Cache:
         self._ring.append(entry)
         self._entered += 1
 
-    def _evict(self) -> None:
-        """Make room; an object used since the last look gets a second chance, what pages brought gets none."""
+    def _evict(self, enough: int, looks: int) -> None:
+        """Make room until no more than *enough* bytes are taken, looking at no more than *looks* objects.
+
+        An object that was used since the last look gets a second chance; what pages brought gets none.
+        """
         busy = next(iter(self._operations), self._next_operation)
         safe = self._safe_batch()
-        enough = self._limit - self._limit // SLACK
-        looks = MAX_LOOKS + 2 * self._entered
         self._entered = 0
         while self._scan_order and self.bytes > enough and looks:
             looks -= 1

@@ -8,7 +8,9 @@ from foundation.aio import spawn
 from foundation.crash import crash_point
 from foundation.errors import FsError, NoReply
 from foundation.log import Logger
+from namespace.atime import write_read_times
 from namespace.remains import Remains
+from namespace.rewriting import Rewriter
 
 if TYPE_CHECKING:
     from foundation.clock import Timer
@@ -28,6 +30,8 @@ GRACE_NS = 10_000_000_000
 DROPPED_EPOCH = 1 << 31
 #: Rows freed by one transaction.
 CHUNK = 1000
+#: Access times that reads have moved are written this often.
+READ_TIMES_SECONDS = 60.0
 #: A volume with nothing new is looked at for this long after its last change.
 QUIET_NS = 6 * GRACE_NS
 
@@ -41,6 +45,9 @@ class Duties:
         self._remains = Remains(hall)
         self._timer: Timer | None = None
         self._running = False
+        self._rewriter = Rewriter(hall)
+        self._rewriting = False
+        self._read_times_due = 0.0  # boot time at which access times are written again
         self._active: dict[int, tuple[int, int]] = {}  # vol -> (last batch seen, ns until which to look)
 
     def start(self) -> None:
@@ -59,6 +66,29 @@ class Duties:
         if not self._running:
             self._running = True
             spawn("garbage", self._collect_all())
+        if not self._rewriting:
+            self._rewriting = True
+            spawn("rewrite", self._rewrite())
+
+    async def _rewrite(self) -> None:
+        """Make fragmented files whole, and write access times, a little in each round."""
+        try:
+            await self._rewriter.rewrite_some()
+            if self._hall.clock.boottime_seconds() >= self._read_times_due:
+                self._read_times_due = self._hall.clock.boottime_seconds() + READ_TIMES_SECONDS
+                await self.write_read_times()
+        except (FsError, NoReply) as error:
+            _log.warn("rewriting waits: {error}", error=error)
+        finally:
+            self._rewriting = False
+
+    async def write_read_times(self) -> None:
+        """Write the access times that reads have moved; those that cannot be now are lost, which is no harm."""
+        for volume in self._hall.volumes.every():
+            try:
+                await write_read_times(self._hall.engine, volume, self._hall.clock.now_ns())
+            except (FsError, NoReply) as error:
+                _log.warn("access times of {name} are not written: {error}", name=volume.row.name, error=error)
 
     async def _collect_all(self) -> None:
         try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from metastore.records import Blob, Change, Edge, Extent, FileType, Inode, InodeFlag, ObjectMeta, Reclaim
+from metastore.records import Blob, Change, Cut, Edge, Extent, FileType, Inode, InodeFlag, ObjectMeta, Reclaim
 from namespace.attributes import next_ctime
 from namespace.view import MAX_SIZE, new_generation
 
@@ -47,6 +47,7 @@ class Edit:
         self._images: dict[int, Inode | None] = {}
         self._rows: list[Row] = []
         self._drops: list[tuple[RowType, tuple[int | bytes, ...]]] = []
+        self._cuts: list[Cut] = []
         self._refs: dict[int, int] = {}
         self._effects: list[Callable[[], object]] = []
 
@@ -59,7 +60,9 @@ class Edit:
         return image
 
     def set(self, entry: InodeEntry, **fields: object) -> None:
-        """Set *fields* of *entry*'s inode."""
+        """Set *fields* of *entry*'s inode; the first change carries its access time along."""
+        if entry.atime and entry.ino not in self._images:
+            fields.setdefault("atime", entry.atime)
         self._images[entry.ino] = replace(self.image(entry), **fields)
 
     def touch(self, entry: InodeEntry, **fields: object) -> None:
@@ -183,40 +186,44 @@ class Edit:
         """Write a row that is no inode."""
         self._rows.append(row)
 
-    def redraw(self, entry: InodeEntry, draft: Draft, new_blobs: Sequence[Blob] = ()) -> None:
-        """Make *draft* the file's body map; *new_blobs* are put with the references they get by it."""
+    def redraw(self, entry: InodeEntry, draft: Draft, new_blobs: Sequence[Blob] = (), cut: int | None = None) -> None:
+        """Make *draft* the file's body map; *new_blobs* are put with the references they get by it.
+
+        *cut*: all extents at or behind that offset are gone, and the Change says so in one row, however many.
+        """
         self.view.settle_readers(self.image(entry).content)
-        deltas = draft.reference_deltas()
+        if cut is not None:
+            self._cuts.append(Cut(self.image(entry).content, cut))
+        deltas = draft.reference_deltas(cut)
         for blob in new_blobs:
             self._rows.append(replace(blob, refs=deltas.pop(blob.id, 0)))
         for number, delta in deltas.items():
             self.reference(number, delta)
         image = self.image(entry)
         before = image.extents or int(image.x_length > 0)
-        total = before + len(draft.added) - len(draft.removed)
-        if total == 1 and len(draft.extents) != 1:
+        total = before + draft.count_delta
+        if total == 1 and draft.count != 1:
             self.view.extents(entry, 0, MAX_SIZE)  # the one that is left must be known, to go into the inode
         self.set(entry, used=image.used + draft.used_delta)
-        self._store_extents(entry, image, draft, total)
+        self._store_extents(entry, image, draft, total, cut)
         self.then(lambda: self._install_map(entry, draft))
 
     def _install_map(self, entry: InodeEntry, draft: Draft) -> None:
-        draft.base.extents = draft.extents
-        entry.extents = draft.base
+        entry.extents = draft.install()
         self.view.volume.cache.recount(entry)
 
-    def _store_extents(self, entry: InodeEntry, before: Inode, draft: Draft, total: int) -> None:
+    def _store_extents(self, entry: InodeEntry, before: Inode, draft: Draft, total: int, cut: int | None) -> None:
         """Keep the one extent of a content in the inode, several in the table."""
         was_inline = before.x_length > 0
-        single = draft.extents[0] if total == 1 else None
+        single = draft.touching(0, None)[0] if total == 1 else None
         if not was_inline:
-            gone = {extent.key for extent in draft.removed}
+            gone = {extent.key for extent in draft.removed if cut is None or extent.offset < cut}
             kept = {single.key} if single is not None else {extent.key for extent in draft.added}
             # A single extent leaves the table, whether it was there before or only changes its place.
             self._drops.extend((Extent, key) for key in (gone | kept if single is not None else gone - kept))
             self._rows.extend(() if single is not None else draft.added)
         elif single is None:
-            self._rows.extend(draft.extents)
+            self._rows.extend(draft.touching(0, None))
         self._set_inline(entry, single, total if single is None else 0)
 
     def _set_inline(self, entry: InodeEntry, extent: Extent | None, rows: int) -> None:
@@ -239,7 +246,7 @@ class Edit:
         rows: list[Row] = [image for image in self._images.values() if image is not None]
         rows += self._rows
         refs = tuple([(blob, delta) for blob, delta in self._refs.items() if delta]) if self._refs else ()
-        change = Change(self._vol, tuple(rows), tuple(drops), (), refs)
+        change = Change(self._vol, tuple(rows), tuple(drops), tuple(self._cuts), refs)
         return Planned(answer, change, tuple(self._effects))
 
 

@@ -1,46 +1,52 @@
 """The body map of one content: extents by offset, as far as they are known, and how they change.
 
 An `ExtentMap` is memory. A plan tries its changes on a `Draft` of it, which tells what they mean for the rows and for
-the blobs' references; install makes the draft the map.
+the blobs' references; install applies the draft to the map. Both cost what they touch, however long the map is.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from metastore.records import Extent
 from namespace.intervals import IntervalSet
+from namespace.spans import SpanList
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_offset = attrgetter("offset")
-
 
 class ExtentMap:
-    """Known extents of one content, in order, and the byte ranges in which they are all known."""
+    """Known extents of one content, in order, and the byte ranges in which they are all known.
+
+    A range begins and ends between extents, never inside one: so a late load is known to be late by the offsets of
+    its rows alone.
+    """
 
     __slots__ = ("content", "extents", "known")
 
     def __init__(self, content: int) -> None:
         """Know nothing of *content*."""
         self.content = content
-        self.extents: list[Extent] = []
+        self.extents: SpanList[Extent] = SpanList()
         self.known: IntervalSet[int] = IntervalSet()
 
-    def touching(self, start: int, end: int | None) -> tuple[int, int]:
-        """Return the slice [i, j) of extents that have a byte in [start, end)."""
-        first = bisect_right(self.extents, start, key=_offset)
-        if first and _end(self.extents[first - 1]) > start:
-            first -= 1
-        last = first
-        while last < len(self.extents) and (end is None or self.extents[last].offset < end):
-            last += 1
-        return first, last
+    def touching(self, start: int, end: int | None) -> list[Extent]:
+        """Return the extents that have a byte in [start, end)."""
+        return self.extents.touching(start, end)
+
+    def looked_at(self, start: int, most: int) -> list[Extent]:
+        """Return at most *most* extents from *start* on, which is known, up to where the next ones are not."""
+        found: list[Extent] = []
+        position = start
+        for extent in self.extents.starting(start):
+            if len(found) == most or not self.known.covers_range(position, extent.end):
+                break
+            found.append(extent)
+            position = extent.end
+        return found
 
     def learn(self, loaded: Sequence[Extent], start: int, end: int | None) -> None:
         """Enter what a load found in [start, end): what is known already is newer and stays.
@@ -50,48 +56,51 @@ class ExtentMap:
         """
         for extent in loaded:
             if not self.known.covers(extent.offset):
-                first, _ = self.touching(extent.offset, _end(extent))
-                self.extents.insert(first, extent)
-        self.known.add(min(start, loaded[0].offset) if loaded else start, end)
+                self.extents.replace(extent.offset, extent.end, [extent])
+        if loaded:
+            start = min(start, loaded[0].offset)
+            end = None if end is None else max(end, loaded[-1].end)
+        self.known.add(start, end)
 
 
 class Draft:
-    """A plan's copy of a body map, and what it has changed so far."""
+    """What a plan has changed of a body map so far; the map itself stays as it is until `install`."""
 
-    __slots__ = ("_scratch", "added", "base", "removed")
+    __slots__ = ("_added", "_base", "removed")
 
     def __init__(self, base: ExtentMap) -> None:
         """Begin with *base* unchanged."""
-        self.base = base
+        self._base = base
+        self._added: SpanList[Extent] = SpanList()
         self.removed: set[Extent] = set()
-        self.added: set[Extent] = set()
-        self._scratch = ExtentMap(base.content)
-        self._scratch.extents = list(base.extents)
 
     @property
-    def extents(self) -> list[Extent]:
-        """Return the extents as changed, in order, as far as they are known."""
-        return self._scratch.extents
+    def added(self) -> SpanList[Extent]:
+        """Return the extents that the base has not, in order."""
+        return self._added
+
+    def touching(self, start: int, end: int | None) -> list[Extent]:
+        """Return the extents, as changed, that have a byte in [start, end)."""
+        kept = [extent for extent in self._base.touching(start, end) if extent not in self.removed]
+        added = self._added.touching(start, end)
+        return sorted([*kept, *added], key=lambda extent: extent.offset) if kept and added else kept or added
 
     def replace(self, start: int, end: int | None, by: Sequence[Extent] = ()) -> None:
         """Give the bytes [start, end), which must be known, to *by*: extents in order that lie inside."""
-        first, last = self._scratch.touching(start, end)
         before: list[Extent] = []
         after: list[Extent] = []
-        for extent in self.extents[first:last]:
+        for extent in self.touching(start, end):
             self._take(extent)
             if extent.offset < start:
                 before.append(part_of(extent, extent.offset, start))
-            if end is not None and _end(extent) > end:
-                after.append(part_of(extent, end, _end(extent)))
-        now = [*before, *by, *after]
-        for extent in now:
+            if end is not None and extent.end > end:
+                after.append(part_of(extent, end, extent.end))
+        for extent in (*before, *by, *after):
             self._give(extent)
-        self.extents[first:last] = now
 
     def _take(self, extent: Extent) -> None:
-        if extent in self.added:
-            self.added.discard(extent)
+        if extent in self._added.touching(extent.offset, extent.end):
+            self._added.replace(extent.offset, extent.end)
         else:
             self.removed.add(extent)
 
@@ -99,25 +108,45 @@ class Draft:
         if extent in self.removed:
             self.removed.discard(extent)
         else:
-            self.added.add(extent)
+            self._added.replace(extent.offset, extent.end, [extent])
+
+    def install(self) -> ExtentMap:
+        """Apply the changes to the base and return it."""
+        extents = self._base.extents
+        for extent in self.removed:
+            extents.replace(extent.offset, extent.end)
+        for extent in self._added:
+            extents.replace(extent.offset, extent.end, [extent])
+        return self._base
 
     @property
     def changed(self) -> bool:
         """Tell whether the map differs from its base."""
-        return bool(self.removed or self.added)
+        return bool(self.removed or self._added)
+
+    @property
+    def count(self) -> int:
+        """Return how many extents are known, as changed."""
+        return len(self._base.extents) + self.count_delta
+
+    @property
+    def count_delta(self) -> int:
+        """Return by how many extents the content grows."""
+        return len(self._added) - len(self.removed)
 
     @property
     def used_delta(self) -> int:
         """Return by how many bytes the content's extents grow."""
-        return sum(extent.length for extent in self.added) - sum(extent.length for extent in self.removed)
+        return sum(extent.length for extent in self._added) - sum(extent.length for extent in self.removed)
 
-    def reference_deltas(self) -> dict[int, int]:
-        """Return how many references each blob gains or loses, zeros left out."""
+    def reference_deltas(self, cut: int | None = None) -> dict[int, int]:
+        """Return how many references each blob gains or loses, zeros left out; a cut at *cut* gives back its own."""
         deltas: dict[int, int] = {}
-        for extent in self.added:
+        for extent in self._added:
             deltas[extent.blob] = deltas.get(extent.blob, 0) + 1
         for extent in self.removed:
-            deltas[extent.blob] = deltas.get(extent.blob, 0) - 1
+            if cut is None or extent.offset < cut:
+                deltas[extent.blob] = deltas.get(extent.blob, 0) - 1
         return {blob: delta for blob, delta in deltas.items() if delta}
 
 
@@ -125,7 +154,7 @@ def adjoins(first: Extent, second: Extent) -> bool:
     """Tell whether *second* goes on where *first* ends, in the content and in one blob."""
     return (
         first.blob == second.blob
-        and first.offset + first.length == second.offset
+        and first.end == second.offset
         and first.blob_offset + first.length == second.blob_offset
     )
 
@@ -133,10 +162,6 @@ def adjoins(first: Extent, second: Extent) -> bool:
 def joined(first: Extent, second: Extent) -> Extent:
     """Return two extents that adjoin as one."""
     return replace(first, length=first.length + second.length)
-
-
-def _end(extent: Extent) -> int:
-    return extent.offset + extent.length
 
 
 def part_of(extent: Extent, start: int, end: int) -> Extent:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from metastore.api import Step
 from metastore.records import ROOT_INO, FileType, InodeFlag
 from namespace.api import Listing, ListRequest, ObjectInfo
-from namespace.authority import READ, SEARCH, authorize, may_list
+from namespace.authority import LIST_KEYS, may_list
 from namespace.edit import Planned
 from namespace.hall import Verbs
 from namespace.metadata import validators
@@ -75,7 +75,7 @@ class ListVerb(Verbs):
 def _plan_list(view: View, caller: Caller, base: bytes) -> Planned[Inode | None]:
     """Return the directory with the path *base* (empty, or ending in `/`); None if the caller sees nothing below it."""
     _, root = view.live(ROOT_INO)
-    authorize(caller, root, READ | SEARCH)
+    LIST_KEYS.require(caller, root)
     skeys = [name + b"/" for name in base.split(b"/")[:-1]]
     found = view.path(ROOT_INO, skeys)
     seen = len(found) == len(skeys) and all(may_list(caller, image) for image in found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from foundation.aio import spawn
+from namespace.extents import ExtentMap
 from namespace.view import (
     MAX_SIZE,
     NeedAlias,
@@ -15,17 +16,25 @@ from namespace.view import (
     NeedMeta,
     NeedNumbers,
     NeedPath,
+    NeedRoom,
 )
 from namespace.volume import BLOCK, LOW_WATER
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from metastore.api import MetaStore
-    from metastore.records import Named
+    from metastore.records import Inode, Named
+    from namespace.cache import InodeEntry
     from namespace.view import Need
     from namespace.volume import VolumeState
 
 #: Extents fetched by one query: a 1 GiB file of whole blobs has 256.
 EXTENT_PAGE = 1024
+#: Extents fetched for each of many ranges: what a flush of scattered writes needs lies around each.
+SCATTERED_PAGE = 32
+#: A map with more extents than this forgets them when the next ones are needed.
+MAP_EXTENTS = 1 << 16
 
 
 class Loader:
@@ -34,11 +43,16 @@ class Loader:
     def __init__(self, metastore: MetaStore) -> None:
         """Load from *metastore*, which joins concurrent calls into one query."""
         self._metastore = metastore
+        #: Called with the volume and the file whose body map a load has shown.
+        self.mapped: Callable[[VolumeState, Inode], object] = lambda _volume, _image: None
 
     async def load(self, volume: VolumeState, need: Need) -> None:
         """Bring *need* into *volume*'s memory; raise what the metastore raises."""
         if isinstance(need, NeedNumbers):
             await self.reserve(volume, need.kind)
+            return
+        if isinstance(need, NeedRoom):
+            await need.wait()  # no load: nothing is kept from eviction meanwhile
             return
         token = volume.cache.begin_load()
         try:
@@ -89,17 +103,40 @@ class Loader:
             volume.cache.learn_edge(parent, components[len(found)], None)
 
     async def _extents(self, volume: VolumeState, need: NeedExtents) -> None:
-        """Load the body map from the start of the range on, a page at a time, until the range is known."""
-        entry, start = need.entry, need.start
+        """Load the parts of the body map that are needed, each a page at a time, until it is known.
+
+        A map that has grown very long gives way to a new one, which knows only what this operation needs. That is
+        eviction, and needs what eviction needs: the map's last change is durable before the load begins. Loads
+        under way into the old map see that it is not the file's any more.
+        """
+        entry = need.entry
         extents = entry.extents
-        while extents is not None and start < need.end:
-            page = await self._metastore.load_extents(volume.vol, extents.content, start, EXTENT_PAGE)
+        if extents is None:
+            return
+        if len(extents.extents) > MAP_EXTENTS and entry.batch <= self._metastore.durable:
+            extents = entry.extents = ExtentMap(extents.content)
+            volume.cache.recount(entry)
+        page_size = EXTENT_PAGE if len(need.ranges) == 1 else SCATTERED_PAGE
+        for start, end in need.ranges:
+            if not await self._extent_range(volume, entry, extents, (start, end), page_size):
+                return
+        if entry.image is not None:
+            self.mapped(volume, entry.image)
+
+    async def _extent_range(
+        self, volume: VolumeState, entry: InodeEntry, extents: ExtentMap, wanted: tuple[int, int], page_size: int
+    ) -> bool:
+        """Make one range known; tell whether *extents* is still the file's map."""
+        start, end = wanted
+        while start < end and not extents.known.covers_range(start, end):
+            page = await self._metastore.load_extents(volume.vol, extents.content, start, page_size)
             if entry.extents is not extents:
-                return  # the content was replaced meanwhile; the plan looks again
-            upto = page[-1].offset + page[-1].length if len(page) == EXTENT_PAGE else MAX_SIZE
+                return False  # the content was replaced meanwhile; the plan looks again
+            upto = page[-1].end if len(page) == page_size else MAX_SIZE
             extents.learn(page, start, upto)
             volume.cache.recount(entry)
             start = upto
+        return True
 
     async def reserve(self, volume: VolumeState, kind: str) -> None:
         """Add a block of numbers to the pool of *kind*."""

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, TypeVar
 
 from foundation.errors import InvalidArgument, NotFound, NotSymlink
 from metastore.records import FIRST_COOKIE, ROOT_INO, FileType, Inode
-from namespace.api import Access, Attr, DirEntry, DirPage, FileId, FsStat, Looked
+from namespace.api import Attr, DirEntry, DirPage, FileId, FsStat, Looked
 from namespace.attributes import attr_of, plain_attr
-from namespace.authority import READ, SEARCH, WRITE, authorize, permits
+from namespace.authority import LIST, WALK, access_bits
 from namespace.edit import Planned
 from namespace.hall import Verbs
 from namespace.names import nfs_name
 from namespace.tree import find, open_directory
-from namespace.view import View, is_directory
 
 if TYPE_CHECKING:
     from metastore.records import Named
     from namespace.api import Caller
     from namespace.cache import Cache
+    from namespace.view import View
     from namespace.volume import VolumeState
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ class LookVerbs(Verbs):
 
         def plan(view: View) -> Planned[tuple[Attr, int]]:
             entry, image = view.file(file)
-            return _answer((attr_of(entry), wanted & _access(caller, image)))
+            return _answer((attr_of(entry), wanted & access_bits(caller, image)))
 
         return await self._engine.run(volume, plan, (file,))
 
@@ -91,7 +91,7 @@ class LookVerbs(Verbs):
 
         def plan(view: View) -> Planned[tuple[Attr, Attr]]:
             entry, image = open_directory(view, directory)
-            authorize(caller, image, READ)
+            LIST.require(caller, image)
             return _answer((attr_of(entry), attr_of(view.live(image.parent)[0])))
 
         here, above = await self._engine.run(volume, plan, (directory,))
@@ -144,23 +144,9 @@ def _answer(value: T) -> Planned[T]:
 
 def _named_ino(view: View, caller: Caller, directory: Inode, name: bytes) -> int:
     if name in (b".", b".."):
-        authorize(caller, directory, SEARCH)
+        WALK.require(caller, directory)
         return directory.ino if name == b"." else directory.parent
     edge = find(view, caller, directory, name)
     if edge is None:
         raise NotFound("no such name")
     return edge.ino
-
-
-def _access(caller: Caller, image: Inode) -> int:
-    """Return every ACCESS bit that the mode gives (RFC 1813, section 3.3.4)."""
-    granted = 0
-    if permits(caller, image, READ):
-        granted |= Access.READ
-    if permits(caller, image, SEARCH):
-        granted |= Access.LOOKUP if is_directory(image) else Access.EXECUTE
-    if not caller.read_only and permits(caller, image, WRITE):
-        granted |= Access.MODIFY | Access.EXTEND
-        if is_directory(image):
-            granted |= Access.DELETE
-    return granted

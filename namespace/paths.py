@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from foundation.errors import InvalidName, KeyConflict, NotFound
 from metastore.records import ROOT_INO, InodeFlag
-from namespace.authority import SEARCH, authorize
+from namespace.authority import WALK
 from namespace.names import BODY_SKEY, alias_of, is_directory_skey, key_components, other_form
 from namespace.view import is_directory
 
@@ -31,7 +31,7 @@ class KeyPath:
         self.body = self.found.pop() if len(self.found) > len(self.components) else None
         directories = [self.root, *(image for image in self.found if is_directory(image))]
         for directory in directories[: len(self.components)]:
-            authorize(caller, directory, SEARCH)
+            WALK.require(caller, directory)
 
     @property
     def target(self) -> Inode | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from metastore.records import FileType, Inode, InodeFlag
-from namespace.authority import authorize_entry
+from namespace.authority import authorize_entry, new_mode
 from namespace.collisions import directory_comes, directory_goes
 from namespace.names import BODY_SKEY, alias_of, directory_skey
 from namespace.tree import unlink
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from namespace.api import Caller
     from namespace.edit import Edit
     from namespace.paths import KeyPath
-
-DIRECTORY_MODE = 0o755
-FILE_MODE = 0o644
 
 
 def make_file(edit: Edit, caller: Caller, path: KeyPath, fields: dict[str, object]) -> Inode:
@@ -29,7 +26,8 @@ def make_file(edit: Edit, caller: Caller, path: KeyPath, fields: dict[str, objec
     parent, skey = _file_place(edit, caller, path)
     there = path.file
     if there is None:
-        made = edit.new_inode(FileType.REGULAR, FILE_MODE, caller.uid, caller.gid, **fields)
+        mode = new_mode(edit.view.volume.row.settings, FileType.REGULAR)
+        made = edit.new_inode(FileType.REGULAR, mode, caller.uid, caller.gid, **fields)
         edit.place(parent.ino, skey, made.ino, alias=alias_of(skey, beside=_has_directory(edit, path)))
         edit.count_entry(parent.ino)
         return made
@@ -67,8 +65,9 @@ def make_directories(edit: Edit, caller: Caller, path: KeyPath, upto: int, *, ex
     directory = path.parent(min(len(path.found), upto))
     if len(path.found) < upto:
         directory_comes(edit, directory.ino, path.components[len(path.found)])
+    mode = new_mode(edit.view.volume.row.settings, FileType.DIRECTORY)
     for index in range(len(path.found), upto):
-        made = edit.new_inode(FileType.DIRECTORY, DIRECTORY_MODE, caller.uid, caller.gid, parent=directory.ino)
+        made = edit.new_inode(FileType.DIRECTORY, mode, caller.uid, caller.gid, parent=directory.ino)
         skey = path.components[index]
         edit.place(directory.ino, skey, made.ino, alias=alias_of(skey))
         edit.count_entry(directory.ino, links=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -10,6 +11,7 @@ from foundation.aio import gather
 from foundation.errors import InvalidArgument, IsDirectory
 from metastore.records import FileType
 from namespace.api import ReadResult
+from namespace.atime import is_atime_due
 from namespace.attributes import attr_of
 from namespace.authority import READ, authorize_io
 from namespace.edit import Planned
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from metastore.records import Extent
     from namespace.api import Buffer, Caller, FileId
+    from namespace.extents import ExtentMap
     from namespace.overlay import Overlay, Run
     from namespace.volume import VolumeState
     from storage_engine.api import BodyStore
@@ -57,14 +60,16 @@ class ReadVerb(Verbs):
             end = min(offset + count, attr.size)
             length = max(0, end - offset)
             extents = view.extents(entry, offset, offset + length)
-            first, last = extents.touching(offset, offset + length)
-            pieces = committed_pieces(extents.extents[first:last], offset, length)
-            if entry.overlay is not None:
-                pieces = _overlaid(pieces, entry.overlay, offset, length)
-            result = ReadResult(attr, (), length, offset + count >= attr.size)
-            return Planned(lambda: (result, pieces))
+            pieces = _pieces(extents, entry.overlay, offset, length)
+            eof = offset + count >= attr.size
+            if not length or caller.read_only or not is_atime_due(attr, now_ns):
+                result = ReadResult(attr, (), length, eof)
+                return Planned(lambda: (result, pieces))
+            mark = partial(volume.read_times.mark, entry, now_ns)
+            return Planned(lambda: (ReadResult(attr_of(entry), (), length, eof), pieces), None, (mark,))
 
-        token = volume.begin_read(self._clock.now_ns())
+        now_ns = self._clock.now_ns()
+        token = volume.begin_read(now_ns)
         try:
             result, pieces = await self._engine.run(volume, plan, (file,))
             buffers = await fetch(self._bodies, volume, pieces)
@@ -78,7 +83,7 @@ def committed_pieces(extents: Sequence[Extent], offset: int, length: int) -> lis
     pieces: list[Piece] = []
     position, end = offset, offset + length
     for extent in extents:
-        start, stop = max(extent.offset, position), min(extent.offset + extent.length, end)
+        start, stop = max(extent.offset, position), min(extent.end, end)
         if start > position:
             pieces.append(Piece(start - position))
         if stop > start:
@@ -89,17 +94,21 @@ def committed_pieces(extents: Sequence[Extent], offset: int, length: int) -> lis
     return pieces
 
 
-def _overlaid(below: list[Piece], overlay: Overlay, offset: int, length: int) -> list[Piece]:
-    """Lay the overlay's runs over the pieces *below*, which cover exactly [offset, offset + length)."""
-    first, last = overlay.touching(offset, offset + length)
+def _pieces(extents: ExtentMap, overlay: Overlay | None, offset: int, length: int) -> list[Piece]:
+    """Return the bytes [offset, offset + length): the overlay's runs, and between them what is committed."""
+    end = offset + length
+    if overlay is None:
+        return committed_pieces(extents.touching(offset, end), offset, length)
     pieces: list[Piece] = []
     position = offset
-    for run in overlay.runs[first:last]:
-        start, stop = max(run.offset, offset), min(run.end, offset + length)
-        pieces += _slice(below, position - offset, start - offset)
+    for run in overlay.runs.touching(offset, end):
+        start, stop = max(run.offset, offset), min(run.end, end)
+        if start > position:
+            pieces += committed_pieces(extents.touching(position, start), position, start - position)
         pieces.append(_run_piece(run, start, stop))
         position = stop
-    pieces += _slice(below, position - offset, length)
+    if position < end:
+        pieces += committed_pieces(extents.touching(position, end), position, end - position)
     return pieces
 
 
@@ -109,18 +118,6 @@ def _run_piece(run: Run, start: int, stop: int) -> Piece:
         return Piece(stop - start, run.data[shift : shift + stop - start])
     assert run.seal is not None
     return Piece(stop - start, None, run.seal.blob, run.seal_offset + shift)
-
-
-def _slice(pieces: list[Piece], start: int, stop: int) -> list[Piece]:
-    """Return the bytes [start, stop) of *pieces*, none of which has bytes in memory."""
-    parts: list[Piece] = []
-    position = 0
-    for piece in pieces:
-        first, last = max(start, position), min(stop, position + piece.length)
-        if first < last:
-            parts.append(Piece(last - first, None, piece.blob, piece.blob_offset + first - position))
-        position += piece.length
-    return parts
 
 
 async def fetch(bodies: BodyStore, volume: VolumeState, pieces: Sequence[Piece]) -> list[Buffer]:

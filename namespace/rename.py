@@ -8,7 +8,7 @@ from foundation.errors import CrossVolume, InvalidArgument, IsDirectory, NotDire
 from metastore.records import InodeFlag
 from namespace.api import Renamed
 from namespace.attributes import Before
-from namespace.authority import WRITE, authorize, authorize_entry
+from namespace.authority import MOVE, authorize_entry
 from namespace.collisions import directory_goes, free_place
 from namespace.edit import Edit, Planned
 from namespace.hall import Verbs
@@ -67,7 +67,7 @@ def _check_directory_move(view: View, caller: Caller, image: Inode, source: Inod
         return
     if image.ino in view.ancestors(target):
         raise InvalidArgument("a directory cannot move below itself")
-    authorize(caller, image, WRITE)  # its `..` changes
+    MOVE.require(caller, image)  # its `..` changes
 
 
 def _replace(edit: Edit, caller: Caller, image: Inode, to_entry: InodeEntry, victim: Edge) -> None:

@@ -18,7 +18,7 @@ from foundation.errors import (
 from metastore.records import FileType, Inode, InodeFlag
 from namespace.api import CreateMode, Linked, Made, SetAttr
 from namespace.attributes import Before, attr_of
-from namespace.authority import SEARCH, WRITE, authorize, authorize_entry, authorize_io
+from namespace.authority import WALK, WRITE, authorize_entry, authorize_io
 from namespace.collisions import directory_goes, free_place
 from namespace.edit import Edit, Planned
 from namespace.hall import Verbs
@@ -81,7 +81,7 @@ class TreeVerbs(Verbs):
             return Planned(lambda: Made(attr_of(entry), before.wcc()))
         authorize_io(caller, image, WRITE)
         edit = Edit(view, self._clock.now_ns())
-        truncate(edit, entry, attrs.size)
+        truncate(edit, caller, entry, attrs.size)
         return edit.planned(lambda: Made(attr_of(entry), before.wcc()))
 
     async def mkdir(self, caller: Caller, directory: FileId, name: bytes, attrs: SetAttr) -> Made:
@@ -223,7 +223,7 @@ def open_directory(view: View, directory: FileId) -> tuple[InodeEntry, Inode]:
 def find(view: View, caller: Caller, directory: Inode, name: bytes) -> Edge | None:
     """Look *name* up with the right to search *directory*."""
     check_name(name)
-    authorize(caller, directory, SEARCH)
+    WALK.require(caller, directory)
     return view.named(directory.ino, name)
 
 

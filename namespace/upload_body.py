@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from foundation.aio import Promise, spawn
 from foundation.crash import crash_point
-from foundation.errors import FsError, NoSpace
+from foundation.errors import FsError
 from metastore.records import Blob
 from namespace.contents import ContentDraft
 from storage_engine.api import MAX_BLOB_BYTES, BlobId, Origin
@@ -46,6 +46,7 @@ class BodyUpload:
         """Gather the bytes of generation *content*."""
         self._engine: Engine = hall.engine
         self._bodies = hall.bodies
+        self._room = hall.writeback.room
         self._volume = volume
         self._draft = ContentDraft(hall, volume, content)
         self._waiting: list[Buffer] = []  # of the blob that is filling
@@ -70,8 +71,7 @@ class BodyUpload:
 
     async def _send(self) -> None:
         """Start the blob that has filled; wait while too many are under way."""
-        if (await self._bodies.space()).free < self._waiting_bytes:
-            raise NoSpace("the storage nodes are full")
+        self._room.check_space(self._waiting_bytes)
         number = await self._blob_number()
         body, size = self._waiting, self._waiting_bytes
         self._waiting, self._waiting_bytes = [], 0

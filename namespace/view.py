@@ -18,7 +18,7 @@ from namespace.extents import ExtentMap
 from namespace.names import directory_skey, meaning_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from metastore.records import Edge, ObjectMeta
     from namespace.api import FileId
@@ -57,11 +57,10 @@ class NeedPath(Struct, frozen=True):
 
 
 class NeedExtents(Struct, frozen=True):
-    """A part of a body map is not in memory."""
+    """Parts of a body map are not in memory."""
 
     entry: InodeEntry
-    start: int
-    end: int
+    ranges: tuple[tuple[int, int], ...]
 
 
 class NeedMeta(Struct, frozen=True):
@@ -76,6 +75,12 @@ class NeedNumbers(Struct, frozen=True):
     kind: str
 
 
+class NeedRoom(Struct, frozen=True):
+    """There is too much UNSTABLE data in memory to take more; *wait* ends when there is room."""
+
+    wait: Callable[[], Awaitable[None]]
+
+
 class NeedFetch(Struct, frozen=True):
     """Something else is not in memory; `fetch(metastore, *arguments)` brings it there, by the late-load rule."""
 
@@ -83,7 +88,9 @@ class NeedFetch(Struct, frozen=True):
     arguments: tuple[int | bytes, ...] = ()
 
 
-Need: TypeAlias = NeedInode | NeedEdges | NeedAlias | NeedPath | NeedExtents | NeedMeta | NeedNumbers | NeedFetch
+Need: TypeAlias = (
+    NeedInode | NeedEdges | NeedAlias | NeedPath | NeedExtents | NeedMeta | NeedNumbers | NeedFetch | NeedRoom
+)
 
 
 class Missing(Exception):
@@ -169,8 +176,7 @@ class View:
         entry = self.volume.cache.aliased(directory, alias)
         if entry is None:
             raise Missing(NeedAlias(directory, alias))
-        entry.stamp = self.stamp
-        self.batch = max(self.batch, entry.batch)
+        self.consult(entry)
         if entry.edge is None:
             return None
         edge = self.edge(directory, entry.edge.skey)
@@ -214,9 +220,15 @@ class View:
 
     def extents(self, entry: InodeEntry, start: int, end: int) -> ExtentMap:
         """Return the file's body map, known at least in [start, end)."""
+        return self.extents_in(entry, ((start, end),))
+
+    def extents_in(self, entry: InodeEntry, ranges: Sequence[tuple[int, int]]) -> ExtentMap:
+        """Return the file's body map, known at least in *ranges*."""
         extents = self._body_map(entry)
-        if start < end and not extents.known.covers_range(start, end):
-            raise Missing(NeedExtents(entry, start, end))
+        covers = extents.known.covers_range
+        unknown = tuple((start, end) for start, end in ranges if start < end and not covers(start, end))
+        if unknown:
+            raise Missing(NeedExtents(entry, unknown))
         return extents
 
     def _body_map(self, entry: InodeEntry) -> ExtentMap:

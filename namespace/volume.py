@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+from namespace.atime import ReadTimes
 from namespace.cache import Cache
 from namespace.uploads import UploadTable
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from metastore.api import NumberBlock
     from metastore.records import Volume
+    from namespace.memory import Memory
     from namespace.snapshot import Snapshot
 
 #: How many numbers are reserved ahead in one commit, and when the next block is fetched.
@@ -56,20 +58,39 @@ class NumberPool:
 class VolumeState:
     """One incarnation of a volume."""
 
-    def __init__(self, row: Volume, cache_bytes: int, durable: Callable[[], int]) -> None:
+    def __init__(self, row: Volume, memory: Memory, durable: Callable[[], int]) -> None:
         """Serve *row* with an empty cache."""
         self.row = row
         self.vol = row.vol
         self.epoch = row.epoch
-        self.cache = Cache(cache_bytes, durable)
+        self.cache = Cache(memory, durable)
         self.verifier = secrets.token_bytes(8)
         self.numbers = {kind: NumberPool() for kind in ("ino", "cookie", "content", "blob")}
         self.last_batch = 0  # the newest batch with a change of this volume: what a tree-wide page waits for
-        self.dead = False  # the incarnation is over: whoever waited gives no answer
+        self._dead = False
+        self._endings: dict[Callable[[VolumeState], object], None] = {}
         self.readers: dict[object, int] = {}  # open reads -> ns they began: younger doomed blobs stay
         self._dooming_since: int | None = None
+        self.assembling = 0  # contents that are being made of others by reference: sources are not rewritten meanwhile
         self.snapshots: dict[int, Snapshot] = {}  # content -> what its open readers still read from the table
         self.uploads = UploadTable(self.cache)
+        self.read_times = ReadTimes()
+
+    @property
+    def dead(self) -> bool:
+        """Tell whether the incarnation is over: whoever waited gives no answer."""
+        return self._dead
+
+    @dead.setter
+    def dead(self, over: bool) -> None:
+        self._dead = over
+        endings, self._endings = self._endings, {}
+        for ending in endings:
+            ending(self)
+
+    def at_end(self, ending: Callable[[VolumeState], object]) -> None:
+        """Call *ending* when the incarnation ends; once, however often it is asked for."""
+        self._endings[ending] = None
 
     @property
     def strict(self) -> bool:

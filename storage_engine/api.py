@@ -100,8 +100,11 @@ class BodyStore(Protocol):
     def inventory(self, vol: int, *, verify: bool) -> AsyncIterator[Held]:
         """Yield every copy on every reachable node; with *verify* read and check each page."""
 
+    def room(self) -> Space:
+        """Return the room in the cluster, from the nodes' last reports: for those who may not wait."""
+
     async def space(self) -> Space:
-        """Return the room in the cluster, from the nodes' last reports; never waits for a dead node."""
+        """Return the same."""
 
     async def states(self) -> list[NodeState]:
         """Return every node's state."""

@@ -105,6 +105,10 @@ class MemoryBodyStore:
 
     async def space(self) -> Space:
         """Return the capacity and what is left of it."""
+        return self.room()
+
+    def room(self) -> Space:
+        """Return the same."""
         return Space(self._capacity_bytes, self._capacity_bytes - self._used_bytes)
 
     async def states(self) -> list[NodeState]:

@@ -237,6 +237,10 @@ class ClusterBodyStore:
                 first = page[-1].id + 1
 
     async def space(self) -> Space:
+        """Return what `room` does."""
+        return self.room()
+
+    def room(self) -> Space:
         """Return the room for users' bytes by the nodes' last reports; a file system shared by nodes counts once."""
         held = free = 0
         available: dict[str, int] = {}

@@ -93,3 +93,27 @@ def test_a_tree_removed_on_the_mount_leaves_no_key(place: Place, s3: Any):
         s3.put_object(Bucket=place.house.bucket, Key=place.key(f"t/{number % 4}/{number}"), Body=b"x")
     place.run("rm -r t").check()
     assert [key for key in listed(s3, place) if key.startswith("t")] == []
+
+
+def test_a_tree_whose_keys_are_no_paths_is_copied_by_the_kernel_as_it_is(place: Place, s3: Any):
+    """`cp -a` goes by the names that READDIR tells: the copy has the same keys, collisions and bodies of folders."""
+    bodies = {
+        "x": "file",
+        "x/y": "beside",
+        "d/": "a folder's body",
+        "d//e/../f": "dots",
+        "n/tab\t": "tab",
+        "~gf.e-.": "1",
+    }
+    for key, body in bodies.items():
+        s3.put_object(Bucket=place.house.bucket, Key=place.key("from/" + key), Body=body.encode())
+    place.run(r"""
+        set -e; test -d from/x -a -f from/~gf.f-x -a -f from/d/~gf.d-body
+        printf 1 >"from/caf$(printf '\351')"; cp -a from to; diff -r from to; rm -r from
+    """).check()
+    bodies["~gf.e-caf%E9"] = "1"
+    keys = [key for key in listed(s3, place) if not key.endswith("/") or key == "to/d/"]
+    assert keys == sorted(("to/" + key for key in bodies), key=str.encode)
+    for key, body in bodies.items():
+        with closing(s3.get_object(Bucket=place.house.bucket, Key=place.key("to/" + key))["Body"]) as got:
+            assert got.read() == body.encode()

@@ -183,8 +183,9 @@ def test_a_blob_that_was_never_put_is_corrupt_not_empty(bodies, vol):
 def test_space_and_states_tell_of_the_nodes(bodies, vol):
     async def work():
         await bodies.put(BlobId(vol, 1), [b"x"], origin())
-        return await bodies.space(), await bodies.states()
+        return await bodies.space(), bodies.room(), await bodies.states()
 
-    space, states = drive(work())
+    space, room, states = drive(work())
     assert 0 < space.free <= space.total
+    assert room == space
     assert all(state.up and not state.detail for state in states)

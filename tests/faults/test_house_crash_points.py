@@ -6,16 +6,19 @@ never passed fails its test: the load must reach every commit sequence of the ho
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 from house import House
 from ledger import Ledger
 from load import start_workers, verify
+from nfs_client import NfsClient
 from test_house_kill import wait_until
 
 import namespace.service  # noqa: F401 - declares the points
 from foundation.crash import crash_points
+from protocols.nfs.codec.nfs3_types import stable_how
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +35,8 @@ GATEWAY_POINTS = [
     ("flush.before_commit", 16),
     ("put.after_body", 17),
     ("body.put.after_quorum", 30),
+    ("rewrite.after_put", 1),
+    ("rewrite.before_commit", 1),
     ("garbage.after_reclaim", 1),
     ("garbage.after_doom", 3),
     ("garbage.after_delete", 12),
@@ -75,6 +80,16 @@ def detach_extents(house: House) -> None:
         s3.put_object(Bucket=house.bucket, Key="several-blobs", Body=fill * (9 << 20))
 
 
+def fragment(house: House, name: bytes) -> None:
+    """Write a file in pieces that adjoin and were never neighbours in memory: it is rewritten, maybe before the end."""
+    with suppress(ConnectionError), NfsClient("127.0.0.1", house.nfs_port, house.mount_port) as nfs:
+        file = nfs.create(nfs.mount(house.export), name)
+        for parity in (0, 1):
+            for number in range(parity, 200, 2):
+                nfs.write(file, number * 512, bytes([number]) * 512, stable_how.UNSTABLE)
+            nfs.commit(file)
+
+
 @pytest.mark.parametrize(("point", "nth"), GATEWAY_POINTS + NODE_POINTS)
 def test_nothing_acknowledged_is_lost_by_a_death_at(
     prepared: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str, nth: int
@@ -85,6 +100,8 @@ def test_nothing_acknowledged_is_lost_by_a_death_at(
     with prepared, Ledger(tmp_path / "manifest") as ledger:
         if point == "garbage.after_reclaim":
             detach_extents(prepared)
+        if point.startswith("rewrite."):
+            fragment(prepared, point.encode())
         workers = start_workers(prepared, folder, ledger, seed=nth)
         wait_until(lambda: not token.exists(), 60, f"the {nth}th pass of {point}", prepared)
         wait_until(prepared.answers, 60, "the doors to answer again", prepared)

@@ -91,6 +91,17 @@ class CrashMachine(DualMachine):
         self.acknowledged = copy.deepcopy(self.model)
         self.hall.clock.advance(1.0)
 
+    @precondition(lambda self: self.has_files())
+    @rule(which=PICK)
+    def leave_a_file_in_pieces(self, which: int) -> None:
+        """Only a file of many small extents is rewritten."""
+        path = self.pick(self.model.files(), which)
+        for offset in (*range(0, 400, 10), *range(5, 400, 10)):
+            self.model.write(path, offset, b"piece", stable=True)
+            run(self.hall.ns.write(ROOT, self.handle(path), offset, b"piece", Stability.FILE_SYNC))
+            self.acknowledged = copy.deepcopy(self.model)
+        self.hall.clock.advance(2.0)
+
     def _die(self) -> None:
         type(self).hits += 1
         self.left = 0

@@ -33,9 +33,15 @@ class DualMachine(NfsRules, S3Rules, DisturbanceRules):
         entries = self._entries(file)
         assert entries.keys() == {*shown, b".", b".."}
         assert run(ns.getattr(ROOT, file)).nlink == 2 + len(node.dirs)
-        for name, child in shown.items():
-            attr = run(ns.lookup(ROOT, file, name)).file
+        found = {name: run(ns.lookup(ROOT, file, name)).file for name in shown}
+        for name, attr in found.items():  # all of them first: reading the bytes moves access times
             assert attr == entries[name].attr
+        for component, entry in node.files.items():
+            alias = file_alias(component, beside_directory=True) or b""
+            if component and not is_hashed(alias):
+                assert run(ns.lookup(ROOT, file, alias)).file == entries[entry.name].attr
+        for name, child in shown.items():
+            attr = found[name]
             if isinstance(child, Dir):
                 self._compare(attr.file, child)
             elif isinstance(child, Link):
@@ -43,10 +49,6 @@ class DualMachine(NfsRules, S3Rules, DisturbanceRules):
                 assert attr.nlink == child.nlink
             else:
                 self._compare_file(attr, child)
-        for component, entry in node.files.items():
-            alias = file_alias(component, beside_directory=True) or b""
-            if component and not is_hashed(alias):
-                assert run(ns.lookup(ROOT, file, alias)).file == entries[entry.name].attr
 
     def _entries(self, file: FileId) -> dict[bytes, Any]:
         entries: dict[bytes, Any] = {}
@@ -90,7 +92,7 @@ class DualMachine(NfsRules, S3Rules, DisturbanceRules):
     def _compare_object(self, key: bytes, body: bytes) -> None:
         """User metadata says how long the body was that it came with: it is never another PUT's."""
         info = run(self.hall.ns.head_object(ROOT, "bucket", key, Conditions()))
-        assert info.size == len(body)
+        assert info.size == len(body), (key, info, body)
         assert info.user.get("n", "1")[-1] in "13579"
         if body:
             assert self.hall.get(key) == body

@@ -371,16 +371,15 @@ class Model:
         return found
 
     def level(self, prefix: bytes) -> tuple[list[bytes], list[bytes]]:
-        """Return keys and common prefixes of a listing with the delimiter `/`."""
-        keys, prefixes = [], set()
-        for key in sorted(self.keys()):
-            if key.startswith(prefix):
-                head, slash, _ = key[len(prefix) :].partition(b"/")
-                if slash:
-                    prefixes.add(prefix + head + slash)
-                else:
-                    keys.append(key)
-        return keys, sorted(prefixes)
+        """Return keys and common prefixes of a listing with the delimiter `/`; *prefix* is a directory's or empty.
+
+        Every directory is a common prefix, even if all it holds is unlisted.
+        """
+        node = self.root
+        for component in prefix.split(b"/")[:-1]:
+            node = node.dirs[component]
+        keys = [key for key in self.keys() if key.startswith(prefix) and b"/" not in key[len(prefix) :]]
+        return sorted(keys), sorted(prefix + component + b"/" for component in node.dirs)
 
     def directories(self) -> list[Path]:
         return [path for path, node in self.nodes() if isinstance(node, Dir)]

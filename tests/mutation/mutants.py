@@ -59,8 +59,7 @@ def _learn_extents_from_the_start_on(patch: pytest.MonkeyPatch) -> None:
     def learn(extents: ExtentMap, loaded: Any, start: int, end: int | None) -> None:
         for extent in loaded:
             if not extents.known.covers(extent.offset):
-                first, _ = extents.touching(extent.offset, extent.offset + extent.length)
-                extents.extents.insert(first, extent)
+                extents.extents.replace(extent.offset, extent.end, [extent])
         extents.known.add(start, end)
 
     patch.setattr(ExtentMap, "learn", learn)
@@ -70,11 +69,11 @@ def _learn_extents_from_the_start_on(patch: pytest.MonkeyPatch) -> None:
 
 
 def _attributes_of_the_page(patch: pytest.MonkeyPatch) -> None:
-    def entry(view: View, named: Any) -> Any:
-        edge = named.edge
-        return look.DirEntry(nfs_name(edge.skey, edge.alias), edge.cookie, edge.ino, plain_attr(named.inode))
+    def entered(_cache: Cache, page: Any) -> Any:
+        rows = [(named.edge, plain_attr(named.inode)) for named in page]
+        return 0, [look.DirEntry(nfs_name(edge.skey, edge.alias), edge.cookie, edge.ino, attr) for edge, attr in rows]
 
-    patch.setattr(look, "_entry", entry)
+    patch.setattr(look, "_entered", entered)
 
 
 # -- gated answers ----------------------------------------------------------------------------------------------------
@@ -180,17 +179,20 @@ def _commit_waits_for_nothing(patch: pytest.MonkeyPatch) -> None:
 
 def _commit_waits_for_all(patch: pytest.MonkeyPatch) -> None:
     pending, sealable = Overlay.pending, Overlay.sealable
-    patch.setattr(Overlay, "pending", lambda overlay, start, end, _seq: pending(overlay, start, end, 1 << 62))
-    patch.setattr(Overlay, "sealable", lambda overlay, _seq, most: sealable(overlay, 1 << 62, most))
+    patch.setattr(Overlay, "pending", lambda overlay, start, end, _, most: pending(overlay, start, end, 1 << 62, most))
+    patch.setattr(Overlay, "sealable", lambda overlay, _, *rest: sealable(overlay, 1 << 62, *rest))
 
 
 def _commit_forgets_what_was_replaced(patch: pytest.MonkeyPatch) -> None:
-    pending = Overlay.pending
+    write = Overlay.write
 
-    def pending_by_own_number(overlay: Overlay, start: int, end: int, upto_seq: int) -> Any:
-        return [run for run in pending(overlay, start, end, upto_seq) if run.seq <= upto_seq]
+    def write_for_itself(overlay: Overlay, offset: int, data: memoryview) -> int:
+        seq = write(overlay, offset, data)
+        for run in overlay.runs.touching(offset, offset + len(data)):
+            run.since = seq
+        return seq
 
-    patch.setattr(Overlay, "pending", pending_by_own_number)
+    patch.setattr(Overlay, "write", write_for_itself)
 
 
 def _put_keeps_the_overlay(patch: pytest.MonkeyPatch) -> None:

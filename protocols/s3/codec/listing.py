@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from namespace.api import ListRequest
 from protocols.s3.codec.dates import format_xml
 from protocols.s3.codec.errors import S3Error
-from protocols.s3.codec.uri import MAX_KEY_BYTES, url_encode_key
+from protocols.s3.codec.uri import url_encode_key
 from protocols.s3.codec.xmlwrite import document, element, escape
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 MAX_KEYS = 1000
 _TOKEN_VERSION = b"\x01"
+#: Longest place that a token names. Paths made by NFS may be longer keys than a request can name, and a page may end at
+#: one; as base64 this still has room in a request's target.
+_MAX_PLACE_BYTES = 5 << 10
 _MAX_INTEGER_DIGITS = 10
 
 
@@ -36,7 +39,7 @@ def decode_token(token: str) -> bytes:
         raw = urlsafe_b64decode(token.encode("ascii") + b"=" * (-len(token) % 4))
     except (Base64Error, ValueError):
         raw = b""
-    if raw[:1] != _TOKEN_VERSION or len(raw) > MAX_KEY_BYTES + 1 or encode_token(raw[1:]) != token:
+    if raw[:1] != _TOKEN_VERSION or len(raw) > _MAX_PLACE_BYTES + 1 or encode_token(raw[1:]) != token:
         raise S3Error("InvalidArgument", "The continuation token provided is incorrect.")
     return raw[1:]
 

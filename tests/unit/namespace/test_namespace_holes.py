@@ -10,6 +10,7 @@ from foundation.errors import FsError, NoReply, Unavailable
 from metastore.records import Extent, Inode
 from namespace.api import Conditions, CreateMode, PutRequest, SetAttr, Stability
 from namespace.extents import ExtentMap
+from namespace.spans import SpanList
 
 
 @pytest.fixture
@@ -83,9 +84,9 @@ def test_a_late_load_does_not_bring_back_an_extent_of_which_the_end_was_known():
     extents = ExtentMap(1)
     extents.learn([old], 50, 100)
     cut = [Extent(1, 1, 0, 60, 7, 0), Extent(1, 1, 60, 10, 8, 0), Extent(1, 1, 70, 30, 7, 70)]
-    extents.extents = list(cut)
+    extents.extents = SpanList(cut)
     extents.learn([old], 0, 100)
-    assert extents.extents == cut
+    assert list(extents.extents) == cut
 
 
 def test_extents_loaded_from_the_middle_on_are_kept_once():
@@ -93,7 +94,7 @@ def test_extents_loaded_from_the_middle_on_are_kept_once():
     extents = ExtentMap(1)
     extents.learn(pieces, 50, 200)
     extents.learn(pieces, 0, 200)
-    assert extents.extents == pieces
+    assert list(extents.extents) == pieces
 
 
 def test_an_incarnation_ends_when_its_volume_is_taken_once_more(hall):

@@ -379,6 +379,12 @@ def test_a_body_needs_the_rights_of_an_entry(hall):
     assert run(hall.ns.getattr(ROOT, look(hall, b"d", b"~gf.d-body"))).uid == 7
     with pytest.raises(AccessDenied):
         delete(hall, b"d/", stranger)  # the directory's own directory is not theirs
+    run(hall.ns.setattr(ROOT, hall.root, SetAttr(mode=0o777), None))
+    run(hall.ns.setattr(ROOT, look(hall, b"d"), SetAttr(mode=0o775), None))
+    for act in (lambda: delete(hall, b"d/", stranger), lambda: hall.put(b"d/", b"", stranger)):
+        with pytest.raises(AccessDenied):
+            act()  # that is, but the body is an entry of a directory that is not
+    assert hall.get(b"d/") == b"xx"
 
 
 # -------------------------------------------------------------------------------- implied directories
@@ -469,3 +475,20 @@ def test_silly_names_go_some_time_after_their_last_change(hall, monkeypatch):
     hall.clock.advance(1000)
     assert shown(hall) == {b"link", b"kept"}
     assert hall.findings() == []
+
+
+def test_a_silly_name_that_is_used_again_stays(hall):
+    """The page showed it old; by the time it is to go, it is not."""
+    create(hall, SILLY)
+    (volume,) = hall.ns._volumes.every()
+    duty = remains.Remains(hall.ns._duties._hall)
+    hall.clock.advance(1)
+    aged = hall.clock.now_ns() + remains.AGE_NS
+    hall.ns._duties.stop()
+    hall.clock.advance(aged / SECOND_NS)
+    hall.metastore.hold_loads()
+    turn = begin(duty.turn(volume))
+    run(hall.ns.setattr(ROOT, look(hall, SILLY), SetAttr(mode=0o600), None))
+    hall.metastore.release_loads()
+    assert turn.called
+    assert shown(hall) == {SILLY}

@@ -62,8 +62,8 @@ def test_a_draft_replaces_bytes_and_counts_rows_and_references(steps):
                 shadow[position] = (blob, 5 + position - start)
         for number, delta in draft.reference_deltas().items():
             references[number] = references.get(number, 0) + delta
-        rows = (rows - draft.removed) | draft.added
-        base.extents = draft.extents
+        rows = (rows - draft.removed) | set(draft.added)
+        draft.install()
         assert rows == set(base.extents)
         seen = {e.offset + i: (e.blob, e.blob_offset + i) for e in base.extents for i in range(e.length)}
         assert seen == shadow
@@ -93,7 +93,7 @@ def test_a_full_group_is_one_that_the_next_byte_cannot_join():
     overlay = Overlay(Meter())
     overlay.write(0, memoryview(bytes(4)))
     overlay.write(4, memoryview(bytes(4)))
-    assert overlay.full_groups(8) == [overlay.runs]
+    assert overlay.full_groups(8) == [list(overlay.runs)]
     assert overlay.full_groups(16) == []
     overlay.write(20, memoryview(bytes(3)))
     assert [len(group) for group in overlay.sealable(overlay.seq, 16)] == [2, 1]
