@@ -252,3 +252,29 @@ def test_a_page_reads_what_it_returns_by_an_index_and_sorts_nothing(crowded_dsn,
     assert index in {node.get("Index Name") for node in nodes}
     assert not [node for node in nodes if node["Node Type"] == "Seq Scan"]
     assert rows_read(nodes) <= most
+
+
+#: Places inside the tables: what a scan of the audit looks at, 50 rows from there, does not grow with the tables.
+PLACES = [
+    ("inode", (1, 500)),
+    ("edge", (1, 1, b"n2")),
+    ("part", (1, b"u1", 500)),
+    ("upload", (1, b"u2")),
+    ("reclaim", (1, 500)),
+    ("blob", (1, 500)),
+]
+
+
+@pytest.mark.parametrize(("table", "before"), PLACES, ids=lambda each: each if isinstance(each, str) else "")
+@pytest.mark.parametrize("has_statistics", [True, False])
+def test_a_chunk_of_the_audit_reads_what_belongs_to_it(crowded_dsn, table, before, has_statistics):
+    with psycopg.connect(crowded_dsn) as connection:
+        connection.execute("UPDATE extent SET content = content + 9000")  # not the contents that the parts have
+        if not has_statistics:
+            connection.execute(
+                "DELETE FROM pg_statistic WHERE starelid IN (SELECT oid FROM pg_class WHERE relkind='r')"
+            )
+    for each, rules in audit._SCANS:
+        if each == table:
+            nodes = plan_of(crowded_dsn, rules, (*before, 50, 100), analyze=True)
+            assert rows_read(nodes) <= 50 * 40, rules.name
