@@ -322,17 +322,31 @@ class _Repair:
     async def _name_rules(self) -> bool:
         """Make right what the namespace's rules of names say; return whether anything was."""
         before = len(self.done)
+        broken: list[tuple[str, Edge, Edge]] = []  # of one directory: what is broken, and how it is and should be
         async for audited in self._metastore.edges(self._vol):
-            broken = audit_edge(audited)
-            if broken is None:
-                continue
-            rule, right = broken
-            subject = f"name {right.skey!r} in {right.parent}"
-            if (rule, subject) not in self._seen:
-                self._seen.add((rule, subject))
-                await self._commit(right)
-                self._note(rule, subject, _told(audited.edge), _told(right))
+            if broken and (broken[0][1].parent != audited.edge.parent or len(broken) == _CHUNK):
+                await self._mend_names(broken)
+                broken = []
+            found = audit_edge(audited)
+            if found is not None and (found[0], _name_of(audited.edge)) not in self._seen:
+                broken.append((found[0], audited.edge, found[1]))
+        await self._mend_names(broken)
         return len(self.done) > before
+
+    async def _mend_names(self, broken: list[tuple[str, Edge, Edge]]) -> None:
+        """Make names of one directory right in one step: their aliases may be swapped."""
+        mended = {was.key for _, was, _ in broken}
+        rows: list[Edge] = []
+        for rule, was, right in broken:
+            self._seen.add((rule, _name_of(was)))
+            if right.alias is not None:
+                has_it = await self._metastore.load_alias(self._vol, right.parent, right.alias)
+                if has_it is not None and has_it.edge.key not in mended:
+                    continue  # a name that may be right has that alias; it stays told
+            rows.append(right)
+            self._note(rule, _name_of(was), _told(was), _told(right))
+        if rows:
+            await self._commit(*rows)
 
     # -- the metastore --------------------------------------------------------------------------------------------
 
@@ -354,6 +368,10 @@ class _Repair:
     async def _commit_change(self, change: Change) -> None:
         await self._metastore.wait(self._vol, self._metastore.commit(change))
         _after_step()
+
+
+def _name_of(edge: Edge) -> str:
+    return f"name {edge.skey!r} in {edge.parent}"
 
 
 def _told(edge: Edge) -> str:

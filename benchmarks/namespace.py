@@ -217,15 +217,11 @@ class Durable:
     ) -> Iterator[Line]:
         """Yield pages in directories of every size; *alone* is the metastore's part of one in the smallest."""
         small, *large = _SIZES
-
-        async def pages(count: int) -> Timed:
-            return await _timed(lambda _: page(count), _PAGES)
-
         figure = Figure(f"{kind} page of {_PAGE:,} in {small:,}", "page/s", "the metastore's query alone")
-        yield figure, partial(pages, small), lambda: _rate(_timed(lambda _: alone(small), _PAGES))
+        yield figure, *_beside(partial(page, small), partial(alone, small))
         for count in large:
             figure = Figure(f"{kind} page of {_PAGE:,} in {count:,}", "page/s", f"the same, in {small:,}")
-            yield figure, partial(pages, count), lambda: _rate(pages(small))
+            yield figure, *_beside(partial(page, count), partial(page, small))
 
     async def _one_row(self) -> float:
         return limits.one_row_commit(self._dsn)
@@ -279,6 +275,27 @@ class Durable:
     async def _walk(self, count: int) -> None:
         _, directory = self._tops[count]
         assert len(await self._store.walk(self._vol, directory.ino, b"", None, _PAGE)) == _PAGE
+
+
+def _beside(
+    page: Callable[[], Awaitable[None]], limit: Callable[[], Awaitable[None]]
+) -> tuple[Callable[[], Awaitable[Timed]], Callable[[], Awaitable[float]]]:
+    """Return what measures *page*, in turns with *limit*, and what tells the rate of that: both meet the same noise."""
+    beside: list[float] = []
+
+    async def measured() -> Timed:
+        done, other = Timed(0, 0, 0), Timed(0, 0, 0)
+        for _ in range(_PAGES):
+            for sum_, work in ((done, page), (other, limit)):
+                one = await _timed(lambda _, work=work: work(), 1)
+                sum_.done, sum_.seconds, sum_.cpu = sum_.done + 1, sum_.seconds + one.seconds, sum_.cpu + one.cpu
+        beside[:] = [other.done / other.seconds]
+        return done
+
+    async def rate() -> float:
+        return beside[0]
+
+    return measured, rate
 
 
 async def _rate(work: Awaitable[Timed]) -> float:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from metastore.records import Edge, Inode, ObjectMeta
     from namespace.api import Attr
     from namespace.extents import ExtentMap
+    from namespace.memory import Memory
     from namespace.overlay import Overlay
 
 #: What cached objects cost in bytes, their share of the tables included: measured (`tests/unit/namespace`), with what
@@ -34,8 +35,6 @@ EXTENT_COST = 160
 META_COST = 750
 #: One name and value of S3 metadata, beside their characters.
 HEADER_COST = 120
-#: The part of the limit, in percent, that objects may take; the allocator loses the rest where sizes change.
-FILLED = 80
 #: Ranges kept of one directory; where eviction has cut more, the one below the name that goes is forgotten.
 MAX_KNOWN_RANGES = 256
 #: Room is made for more than what is over the limit, one part in so many of it: not a little at every operation.
@@ -133,12 +132,14 @@ class Cache:
     that a scan of any size leaves what is in use alone.
     """
 
-    def __init__(self, limit_bytes: int, durable: Callable[[], int]) -> None:
-        """Let the process grow by about *limit_bytes*; *durable* tells the last durable batch."""
+    def __init__(self, memory: Memory, durable: Callable[[], int]) -> None:
+        """Take a part of *memory*, all while no other cache needs some; *durable* tells the last durable batch."""
         self.inodes: dict[int, InodeEntry] = {}
         self.directories: dict[int, DirectoryNames] = {}
         self.bytes = 0
-        self._limit = limit_bytes * FILLED // 100
+        self._memory = memory
+        self._limit = memory.limit
+        self._noted = 0  # `bytes` when the memory was told of it
         self._durable = durable
         self._ring: deque[Entry] = deque()  # second chance: from the left come those to look at
         self._scanned: dict[int, Inode] = {}  # none of them is among `inodes`
@@ -148,6 +149,7 @@ class Cache:
         self._next_operation = 1
         self._loads: dict[int, int] = {}  # load -> batch that was durable when it began
         self._next_load = 0
+        memory.join(self)
 
     # ------------------------------------------------------------------ operations and loads under way
 
@@ -161,13 +163,23 @@ class Cache:
     def end_operation(self, stamp: int) -> None:
         """Let what the operation used be evicted; make room if there is too much."""
         del self._operations[stamp]
-        if self.bytes > self._limit:
-            self._evict()
+        if self.bytes > self._noted or self.bytes > self._limit:
+            self.make_room()
 
     def make_room(self) -> None:
         """Evict if there is too much: for what enters rows outside an operation."""
         if self.bytes > self._limit:
-            self._evict()
+            self._evict(self._limit - self._limit // SLACK, MAX_LOOKS + 2 * self._entered)
+        grown, self._noted = self.bytes - self._noted, self.bytes
+        if grown > 0:
+            self._memory.grew(grown)
+
+    def give(self, size: int) -> int:
+        """Evict about *size* bytes, if that can be, for other caches; return how many it was."""
+        before = self.bytes
+        self._evict(before - size, MAX_LOOKS + size // ABSENT_COST)
+        self._noted = self.bytes
+        return before - self.bytes
 
     def begin_load(self) -> int:
         """Note that a load begins now, and return its token."""
@@ -328,12 +340,13 @@ class Cache:
         self._ring.append(entry)
         self._entered += 1
 
-    def _evict(self) -> None:
-        """Make room; an object used since the last look gets a second chance, what pages brought gets none."""
+    def _evict(self, enough: int, looks: int) -> None:
+        """Make room until no more than *enough* bytes are taken, looking at no more than *looks* objects.
+
+        An object that was used since the last look gets a second chance; what pages brought gets none.
+        """
         busy = next(iter(self._operations), self._next_operation)
         safe = self._safe_batch()
-        enough = self._limit - self._limit // SLACK
-        looks = MAX_LOOKS + 2 * self._entered
         self._entered = 0
         while self._scan_order and self.bytes > enough and looks:
             looks -= 1

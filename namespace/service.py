@@ -11,6 +11,7 @@ from namespace.engine import Engine
 from namespace.hall import Hall
 from namespace.listing import ListVerb
 from namespace.look import LookVerbs
+from namespace.memory import Memory
 from namespace.multipart import MultipartVerbs
 from namespace.reading import ReadVerb
 from namespace.rename import RenameVerb
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from metastore.api import MetaStore
     from storage_engine.api import BodyStore
 
-#: Memory for cached names and attributes of one volume, in bytes.
+#: Memory for cached names and attributes of all volumes, in bytes.
 CACHE_BYTES = 96 << 20
 
 
@@ -47,7 +48,7 @@ class GatefoldNamespace(
     def __init__(self, metastore: MetaStore, bodies: BodyStore, clock: Clock, cache_bytes: int = CACHE_BYTES) -> None:
         """Serve the volumes of *metastore*, whose gateway is registered, with bodies in *bodies*."""
         engine = Engine(metastore, clock)
-        volumes = Volumes(metastore, bodies, clock, cache_bytes)
+        volumes = Volumes(metastore, bodies, clock, Memory(cache_bytes))
         engine.crashed = volumes.crashed
         hall = Hall(engine, volumes, bodies, clock, WriteBack(engine, bodies, clock))
         super().__init__(hall)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from metastore.api import NumberBlock
     from metastore.records import Volume
+    from namespace.memory import Memory
     from namespace.snapshot import Snapshot
 
 #: How many numbers are reserved ahead in one commit, and when the next block is fetched.
@@ -57,12 +58,12 @@ class NumberPool:
 class VolumeState:
     """One incarnation of a volume."""
 
-    def __init__(self, row: Volume, cache_bytes: int, durable: Callable[[], int]) -> None:
+    def __init__(self, row: Volume, memory: Memory, durable: Callable[[], int]) -> None:
         """Serve *row* with an empty cache."""
         self.row = row
         self.vol = row.vol
         self.epoch = row.epoch
-        self.cache = Cache(cache_bytes, durable)
+        self.cache = Cache(memory, durable)
         self.verifier = secrets.token_bytes(8)
         self.numbers = {kind: NumberPool() for kind in ("ino", "cookie", "content", "blob")}
         self.last_batch = 0  # the newest batch with a change of this volume: what a tree-wide page waits for

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from foundation.clock import Clock
     from metastore.api import MetaStore
     from metastore.records import Volume
+    from namespace.memory import Memory
     from storage_engine.api import BodyStore
 
 _log = Logger()
@@ -23,12 +24,12 @@ RETAKE_SECONDS = 0.5
 class Volumes:
     """The volumes by number and by name; looked up for every request, never assumed."""
 
-    def __init__(self, metastore: MetaStore, bodies: BodyStore, clock: Clock, cache_bytes: int) -> None:
-        """Serve what `open` takes, each with *cache_bytes* of memory."""
+    def __init__(self, metastore: MetaStore, bodies: BodyStore, clock: Clock, memory: Memory) -> None:
+        """Serve what `open` takes, which share *memory* for their caches."""
         self._metastore = metastore
         self._bodies = bodies
         self._clock = clock
-        self._cache_bytes = cache_bytes
+        self._memory = memory
         self._by_number: dict[int, VolumeState] = {}
         self._by_name: dict[str, VolumeState] = {}
         self._returning: dict[int, Promise[None]] = {}  # crashed volumes that are being taken again
@@ -52,7 +53,7 @@ class Volumes:
 
     def adopt(self, row: Volume) -> VolumeState:
         """Serve a volume that this gateway has just made or taken; whatever served it before is over."""
-        volume = VolumeState(row, self._cache_bytes, lambda: self._metastore.durable)
+        volume = VolumeState(row, self._memory, lambda: self._metastore.durable)
         before = self._by_name.get(row.name)
         if before is not None:
             before.dead = True  # else what it has under way would change the new incarnation by an old cache

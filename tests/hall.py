@@ -10,6 +10,7 @@ from foundation.aio import start
 from foundation.clock import ManualClock
 from metastore.memory import MemoryDatabase, MemoryMetaStore
 from namespace.api import Caller, Conditions, PutRequest
+from namespace.audit import audit_edge
 from namespace.service import GatefoldNamespace
 from storage_engine.memory import MemoryBodyStore
 
@@ -101,6 +102,8 @@ class MemoryHall:
             found: list[Any] = [finding async for finding in self.metastore.audit(self.vol)]
             held = {copy.blob.id async for copy in self.bodies.inventory(self.vol, verify=True) if copy.sound}
             live = [blob async for blob in self.metastore.live_blobs(self.vol)]
+            names = [audit_edge(audited) async for audited in self.metastore.edges(self.vol)]
+            found += [broken for broken in names if broken is not None]
             found += [("blob without a copy", blob) for blob in live if blob.refs and blob.id not in held]
             return found
 

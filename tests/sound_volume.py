@@ -22,6 +22,7 @@ from metastore.records import (
     Upload,
     Version,
 )
+from namespace.aliases import BODY_ALIAS
 
 
 async def committed(store, change):
@@ -60,7 +61,7 @@ async def sound_volume(store, name="bucket"):
         edge(vol, 1, b"below/", s.below.ino, cookie=cookie + 2),
         edge(vol, s.below.ino, b"again", s.two.ino, cookie=cookie + 3),
         edge(vol, s.below.ino, b"link", s.link.ino, cookie=cookie + 4, listed=False),
-        edge(vol, s.below.ino, b"", s.body.ino, cookie=cookie + 5, alias=b"%body"),
+        edge(vol, s.below.ino, b"", s.body.ino, cookie=cookie + 5, alias=BODY_ALIAS),
     ]
     s.blobs = [Blob(vol, blob, 30, 2, 1), Blob(vol, blob + 1, 10, 1, 1), Blob(vol, blob + 2, 7, 2, 1)]
     s.upload = Upload(vol, b"upload", b"dir/key", "me", 5, {}, {}, {}, {}, "")

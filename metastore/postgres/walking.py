@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from metastore.records import Named
 
 #: Rows of the first round; a round that filled it and got on lets the next one read more.
-_FIRST_BUDGET = 512
+_FIRST_BUDGET = 1024
 _GROWTH = 4
 #: Rows of a round that looks for the next key behind directories which are passed by: bounds a turn of the reactor.
 _MOST_PASSED = 2048

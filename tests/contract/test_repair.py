@@ -27,6 +27,8 @@ from metastore.records import (
     Upload,
     Version,
 )
+from namespace.aliases import BODY_ALIAS
+from namespace.audit import audit_edge
 
 GONE = 60  # an offset to a number that nothing has
 
@@ -85,6 +87,17 @@ REPAIRABLE = [
     ),
     ("edge.listed", put(lambda s: replace(s.edges[4], listed=True))),
     ("edge.unlisted", put(lambda s: replace(s.edges[0], listed=False))),
+    ("edge.grammar", put(lambda s: replace(s.edges[0], alias=b"a/b"))),
+    ("edge.grammar", put(lambda s: replace(s.edges[5], alias=None))),
+    ("edge.grammar", put(lambda s: replace(s.edges[0], alias=BODY_ALIAS), lambda s: replace(s.edges[1], alias=b"one"))),
+    (
+        "edge.grammar",
+        put(
+            lambda s: new_edge(s, 1, b"two/", s.ino + 50),
+            lambda s: directory(s.vol, s.ino + 50),
+            lambda s: replace(s.top, entries=4, nlink=4),
+        ),
+    ),
     ("edge.cookie", put(lambda s: replace(s.edges[0], cookie=2))),
     ("edge.cookie", put(lambda s: replace(s.edges[0], cookie=1 << 40))),
     ("extent.count", put(lambda s: replace(s.two, extents=3))),
@@ -114,6 +127,7 @@ def test_what_may_be_repaired_is_and_the_data_stays(houses, told, change):
         before = await kept_rows(store, s)
         done = await repaired(house, store, s)
         assert await findings(store, s.vol) == []
+        assert [audited async for audited in store.edges(s.vol) if audit_edge(audited)] == []
         assert set(told.split()) <= {each.rule for each in done} <= {*told.split(), "inode.entries", "inode.nlink"}
         after = await kept_rows(store, s)
         for kind, rows in before.items():
@@ -145,7 +159,6 @@ UNREPAIRABLE = [
             lambda s: replace(s.one, nlink=2),
         ),
     ),
-    ("edge.alias", put(lambda s: replace(s.edges[0], alias=b"a/b"))),
     (
         "edge.ghost",
         put(

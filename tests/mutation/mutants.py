@@ -69,11 +69,11 @@ def _learn_extents_from_the_start_on(patch: pytest.MonkeyPatch) -> None:
 
 
 def _attributes_of_the_page(patch: pytest.MonkeyPatch) -> None:
-    def entry(view: View, named: Any) -> Any:
-        edge = named.edge
-        return look.DirEntry(nfs_name(edge.skey, edge.alias), edge.cookie, edge.ino, plain_attr(named.inode))
+    def entered(_cache: Cache, page: Any) -> Any:
+        rows = [(named.edge, plain_attr(named.inode)) for named in page]
+        return 0, [look.DirEntry(nfs_name(edge.skey, edge.alias), edge.cookie, edge.ino, attr) for edge, attr in rows]
 
-    patch.setattr(look, "_entry", entry)
+    patch.setattr(look, "_entered", entered)
 
 
 # -- gated answers ----------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from metastore.records import Edge, Extent, FileType, Inode, ObjectMeta
 from namespace.attributes import attr_of
 from namespace.cache import MAX_KNOWN_RANGES, Cache
 from namespace.extents import ExtentMap
+from namespace.memory import Memory
 
 DIRECTORY = 1
 NAMES = [b"%02d" % number for number in range(6)]
@@ -45,7 +46,7 @@ class World:
         self.loads = []  # (token, the state it saw)
         self.operations = []  # (stamp, entries it used)
         self.changed = {}  # key -> its last batch
-        self.cache = Cache(limit, lambda: self.durable)
+        self.cache = Cache(Memory(limit), lambda: self.durable)
         self.cache.learn_inode(inode(DIRECTORY))
         if made_here:
             self.cache.know_empty(DIRECTORY)
@@ -181,7 +182,7 @@ def test_everything_goes_when_nothing_keeps_it():
 
 def test_creates_in_order_keep_the_rest_of_the_directory_known():
     """Eviction takes the oldest; names still to come stay known to be absent, in few ranges."""
-    cache = Cache(100_000, lambda: 1 << 60)
+    cache = Cache(Memory(100_000), lambda: 1 << 60)
     cache.learn_inode(inode(DIRECTORY))
     cache.know_empty(DIRECTORY)
     for number in range(20_000):
@@ -197,7 +198,7 @@ def test_creates_in_order_keep_the_rest_of_the_directory_known():
 
 
 def test_a_scan_leaves_what_is_in_use():
-    cache = Cache(100_000, lambda: 1 << 60)
+    cache = Cache(Memory(100_000), lambda: 1 << 60)
     hot = [cache.learn_inode(inode(ino)) for ino in range(10)]
     for page in range(100):
         stamp = cache.begin_operation()
@@ -209,6 +210,19 @@ def test_a_scan_leaves_what_is_in_use():
         cache.make_room()
         assert cache.bytes <= 100_000
     assert all(cache.inodes.get(entry.ino) is entry for entry in hot)
+
+
+def test_volumes_share_one_limit_and_the_largest_makes_room():
+    memory = Memory(500_000)
+    idle, busy, small = (Cache(memory, lambda: 1 << 60) for _ in range(3))
+    for cache, count in ((small, 5), (idle, 2000), (busy, 2000)):
+        for ino in range(count):
+            stamp = cache.begin_operation()
+            cache.learn_inode(inode(ino)).stamp = stamp
+            cache.end_operation(stamp)
+            assert idle.bytes + busy.bytes + small.bytes <= 420_000
+    assert len(small.inodes) == 5
+    assert abs(idle.bytes - busy.bytes) < 50_000
 
 
 COUNT = 4000
@@ -262,7 +276,7 @@ def extents(cache):
 
 @pytest.mark.parametrize("fill", [inodes, scanned, symlinks, edges, absent, directories, metadata, extents])
 def test_what_is_counted_is_what_it_takes(fill):
-    cache = Cache(1 << 40, lambda: 0)
+    cache = Cache(Memory(1 << 40), lambda: 0)
     gc.collect()
     tracemalloc.start()
     try:

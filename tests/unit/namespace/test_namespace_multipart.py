@@ -34,6 +34,7 @@ from namespace.api import (
     UploadTarget,
 )
 from namespace.cache import Cache
+from namespace.memory import Memory
 from namespace.uploads import UploadTable
 
 ONE, TWO, LAST = b"1" * PART, b"2" * (PART + 7), b"tail"
@@ -315,7 +316,7 @@ def test_a_load_never_replaces_a_part_that_was_stored_meanwhile():
             await arrived
             return [part for part in (old, other) if part.number > after][:limit]
 
-    table = UploadTable(Cache(1 << 20, lambda: 0))
+    table = UploadTable(Cache(Memory(1 << 20), lambda: 0))
     run(table.fetch(Slow(), 1, b"u"))
     all_parts, one_part = begin(table.fetch_parts(Slow(), 1, b"u")), begin(table.fetch_part(Slow(), 1, b"u", 1))
     table.put_part(new, 3)
