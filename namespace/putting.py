@@ -95,7 +95,8 @@ class Said(Struct, frozen=True):
 def plan_object(edit: Edit, caller: Caller, request: PutRequest, body: Body, said: Said) -> Planned[ObjectInfo]:
     """Check permission, conflicts and conditions, and plan that *body* is the object's content."""
     path = check_put(edit.view, caller, request, body.size)
-    if path.names_directory and not _has_body(request, body.size):
+    plain = not (_has_body(request, body.size) or said.tags or said.acl)
+    if path.names_directory and plain:
         made = put_marker(edit, caller, path)
         version_id = NULL_VERSION if edit.view.volume.versioning else b""
         return edit.planned(lambda: replace(shown_info(edit, request.key, made.ino), version_id=version_id))

@@ -98,7 +98,7 @@ def test_settings_change_one_by_one_and_only_for_the_holder(houses):
         changed = await first.change_settings(vol, {"versioning": "enabled"})
         assert changed.settings == {"strict": "yes", "versioning": "enabled"}
         await first.change_settings(vol, {"versioning": "suspended"})
-        taken = (await second.take_volume(vol)).volume
+        taken = (await second.take_volume(vol, changed.holder, changed.epoch)).volume
         assert taken.settings == {"strict": "yes", "versioning": "suspended"}
         with pytest.raises(NoReply):
             await first.change_settings(vol, {"versioning": "enabled"})
