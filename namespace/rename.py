@@ -52,12 +52,13 @@ class RenameVerb(Verbs):
             edit = Edit(view, self._clock.now_ns())
             if is_directory(image):
                 _check_directory_move(view, caller, image, from_image, to_image)
+            listed = is_listed(image.type, new_name)
             if victim is not None:
-                _replace(edit, caller, image, to_entry, victim)
+                _replace(edit, caller, image, to_entry, victim, listed=listed)
                 place = taken_place(victim, new_name, image.type)
             else:
                 place = free_place(view, to_image.ino, new_name, image.type, edge)
-            _move(edit, entry, edge, (from_entry, to_entry), place, listed=is_listed(image.type, new_name))
+            _move(edit, entry, edge, (from_entry, to_entry), place, listed=listed)
             return edit.planned(answer)
 
         return await self._engine.run(volume, plan, (source, target))
@@ -72,8 +73,8 @@ def _check_directory_move(view: View, caller: Caller, image: Inode, source: Inod
     MOVE.require(caller, image)  # its `..` changes
 
 
-def _replace(edit: Edit, caller: Caller, image: Inode, to_entry: InodeEntry, victim: Edge) -> None:
-    """Take away what has the new name, if POSIX lets *image* replace it."""
+def _replace(edit: Edit, caller: Caller, image: Inode, to_entry: InodeEntry, victim: Edge, *, listed: bool) -> None:
+    """Take away what has the new name, if POSIX lets *image* replace it; *listed*: S3 will see it under that name."""
     entry, gone = edit.view.live(victim.ino)
     authorize_entry(caller, edit.image(to_entry), gone)
     if is_directory(gone):
@@ -86,7 +87,8 @@ def _replace(edit: Edit, caller: Caller, image: Inode, to_entry: InodeEntry, vic
         return
     if is_directory(image):
         raise NotDirectory("a file is in the way of a directory")
-    unlink(edit, entry, victim, nfs=True, marker=False)
+    # What S3 sees there next is a version on top of what goes; otherwise the key is deleted.
+    unlink(edit, entry, victim, nfs=True, marker=not listed)
     edit.touch_directory(to_entry, entries=-1)
 
 

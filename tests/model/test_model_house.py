@@ -19,6 +19,7 @@ from machine import DualMachine
 from postgres_server import postgres  # noqa: F401 - a fixture
 from storage_nodes import CLOCK, Nodes, drive
 from twisted.internet import reactor
+from versions_machine import VersionsMachine
 
 from foundation.aio import pause
 from foundation.clock import ManualClock
@@ -79,7 +80,7 @@ class PostgresHall(MemoryHall):
         return PostgresHall(self.dsn, self.bodies, made=True)
 
 
-class HouseMachine(DualMachine):
+class OnHouse:
     """Over the rooms of `server` and `bodies`."""
 
     server = None
@@ -99,6 +100,14 @@ class HouseMachine(DualMachine):
                 run(self.hall.metastore.close())
 
 
+class HouseMachine(OnHouse, DualMachine):
+    """One bucket as it is."""
+
+
+class VersionsHouseMachine(OnHouse, VersionsMachine):
+    """One bucket that may keep versions."""
+
+
 @pytest.fixture(scope="module")
 def bodies(tmp_path_factory):
     nodes = Nodes(tmp_path_factory.mktemp("model-nodes"), FIRST_PORT)
@@ -112,11 +121,12 @@ def bodies(tmp_path_factory):
         nodes.stop()
 
 
-def test_both_doors_show_the_model_over_postgresql_and_nodes(postgres, bodies):
-    HouseMachine.server, HouseMachine.bodies = postgres, bodies
+@pytest.mark.parametrize("machine", [HouseMachine, VersionsHouseMachine])
+def test_both_doors_show_the_model_over_postgresql_and_nodes(postgres, bodies, machine):
+    OnHouse.server, OnHouse.bodies = postgres, bodies
     with turned_by(lambda: reactor.iterate(0.02)):
         run_state_machine_as_test(
-            HouseMachine,
+            machine,
             settings=settings(
                 max_examples=EXAMPLES,
                 stateful_step_count=25,

@@ -35,10 +35,13 @@ class VersionsMachine(RuleBasedStateMachine):
     @initialize(state=st.sampled_from(["enabled", "enabled", "suspended", ""]))
     def begin(self, state: str) -> None:
         self.model = VersionedModel()
-        self.hall = MemoryHall()
+        self.hall = self.make_hall()
         self.step = 0
         if state:
             self.set_versioning(state)
+
+    def make_hall(self) -> Any:
+        return MemoryHall()
 
     # ---------------------------------------------------------------- both sides
 

@@ -308,6 +308,18 @@ def test_a_temporary_file_that_is_renamed_over_another_leaves_no_history(hall):
     assert hall.findings() == []
 
 
+def test_a_file_that_something_unlisted_replaces_stays_under_a_marker(hall):
+    for key, new in ((b"f", b"link"), (b"g", b".nfs" + b"0" * 24)):
+        hall.put(key, b"data")
+        if new == b"link":
+            run(hall.ns.symlink(ROOT, hall.root, new, b"x", SetAttr()))
+            run(hall.ns.rename(ROOT, hall.root, new, hall.root, key))
+        else:
+            run(hall.ns.rename(ROOT, hall.root, key, hall.root, new))
+        assert versions(hall, prefix=key) == [(key, "marker", True), (key, 4, False)]
+    assert hall.findings() == []
+
+
 def test_what_was_renamed_away_stays_under_a_marker(hall):
     first = hall.put(KEY, b"data").version_id
     run(hall.ns.rename(ROOT, look(hall, b"d"), b"f", hall.root, b"g"))
@@ -520,4 +532,9 @@ def test_a_content_of_too_many_extents_is_changed_in_place(hall, monkeypatch):
     hall.clock.advance(100)
     write(hall, file, b"y")
     assert versions(hall) == [(b"f", 21, True)]
+    lock(hall, b"", hold=True, key=b"f")
+    with pytest.raises(AccessDenied):
+        write(hall, file, b"z")
+    with pytest.raises(AccessDenied):
+        run(hall.ns.rename(ROOT, hall.root, b"f", hall.root, b"g"))
     assert hall.findings() == []
