@@ -38,6 +38,8 @@ class Lineage:
         self.skey = skey
         self._edit = edit
         self._is_new = edit.is_new(parent)
+        if self._is_new:
+            edit.then(lambda: edit.view.volume.cache.history(parent, skey).know_none())
         self._changed: dict[int, Version | None] = {}
         self._fresh: set[int] = set()  # of those, what was not there before this edit
 

@@ -140,6 +140,30 @@ def test_what_was_there_before_is_the_null_version():
     assert hall.findings() == []
 
 
+def test_of_null_versions_the_newest_is_kept(hall):
+    for state in ("suspended", "enabled"):
+        run(hall.ns.set_versioning(ROOT, "bucket", state))
+        hall.put(KEY, state.encode())
+    run(hall.ns.set_versioning(ROOT, "bucket", "suspended"))
+    hall.put(KEY, b"null again")
+    assert versions(hall) == [(KEY, 10, True), (KEY, 7, False)]
+    assert read(hall, NULL_VERSION) == b"null again"
+    assert delete(hall) == DeleteResult(NULL_VERSION, marker=True)
+    assert versions(hall) == [(KEY, "marker", True), (KEY, 7, False)]
+    hall.put(KEY, b"once more")
+    assert versions(hall) == [(KEY, 9, True), (KEY, 7, False)]
+    assert hall.findings() == []
+
+
+def test_the_first_names_of_a_directory_ask_for_no_versions(hall):
+    asked = []
+    hall.metastore.load_versions = lambda *_: asked.append(1)
+    hall.put(KEY, b"one")
+    hall.put(KEY, b"two")
+    run(hall.ns.create(ROOT, hall.root, b"f", CreateMode.GUARDED, SetAttr(), b""))
+    assert asked == []
+
+
 # -- S3 -----------------------------------------------------------------------------------------------------------
 
 
@@ -221,6 +245,8 @@ def test_an_etag_that_nfs_gave_stays_when_the_inode_itself_becomes_history(hall)
     before = head(hall, b"f")
     delete(hall, b"f")
     assert run(hall.ns.head_version(ROOT, "bucket", b"f", before.version_id)) == before
+    delete_version(hall, delete(hall, b"f").version_id, b"f")
+    assert head(hall, b"f") == before
 
 
 def test_a_version_under_a_name_that_something_unlisted_has_does_not_come_back(hall):
@@ -318,6 +344,15 @@ def test_a_file_that_something_unlisted_replaces_stays_under_a_marker(hall):
             run(hall.ns.rename(ROOT, hall.root, key, hall.root, new))
         assert versions(hall, prefix=key) == [(key, "marker", True), (key, 4, False)]
     assert hall.findings() == []
+
+
+def test_a_file_that_nobody_kept_leaves_the_marker_that_was_there(hall):
+    hall.put(b"f", b"one")
+    marker = delete(hall, b"f")
+    run(hall.ns.create(ROOT, hall.root, b"f", CreateMode.GUARDED, SetAttr(), b""))
+    run(hall.ns.remove(ROOT, hall.root, b"f"))
+    assert versions(hall) == [(b"f", "marker", True), (b"f", 3, False)]
+    assert delete(hall, b"f") == marker
 
 
 def test_what_was_renamed_away_stays_under_a_marker(hall):
