@@ -30,7 +30,7 @@ OVERLAY_COST = 1024
 class Meter:
     """What overlays hold in memory: one overlay's own, and over all of them."""
 
-    __slots__ = ("bytes", "flying", "overlays", "runs")
+    __slots__ = ("bytes", "flying", "held", "overlays", "runs")
 
     def __init__(self) -> None:
         """Begin at 0."""
@@ -38,11 +38,23 @@ class Meter:
         self.flying = 0  # on their way into blobs, whatever was cut meanwhile
         self.runs = 0
         self.overlays = 0
+        self.held = 0  # about how much memory all that takes
 
-    @property
-    def held(self) -> int:
-        """Return about how much memory that takes, in bytes."""
-        return self.bytes + self.flying + RUN_COST * self.runs + OVERLAY_COST * self.overlays
+    def count(self, data: int, runs: int) -> None:
+        """Count *data* more bytes that no seal was started for, and *runs* more runs."""
+        self.bytes += data
+        self.runs += runs
+        self.held += data + RUN_COST * runs
+
+    def fly(self, delta: int) -> None:
+        """Count *delta* more bytes on their way."""
+        self.flying += delta
+        self.held += delta
+
+    def count_overlay(self, delta: int) -> None:
+        """Count an overlay that comes or goes."""
+        self.overlays += delta
+        self.held += OVERLAY_COST * delta
 
 
 class Seal:
@@ -121,8 +133,8 @@ class Overlay:
         self.touched = 0.0  # boot time of the last write, for the idle flush
         self.grown = 0  # what writes have added since full groups were last looked for
         self._over = False
-        self.meter.overlays = 1
-        total.overlays += 1
+        self.meter.count_overlay(1)
+        total.count_overlay(1)
 
     @property
     def end(self) -> int:
@@ -140,6 +152,12 @@ class Overlay:
         self.grown += len(data) + RUN_COST
         data = _own(data)
         end = offset + len(data)
+        if offset >= self.runs.end and len(data) <= self._longest:
+            run = Run(offset, end, self.seq, data)
+            self.runs.append(run)
+            self._fresh[run] = None
+            self._count(len(data), 1)
+            return self.seq
         since = min((run.since for run in self.runs.touching(offset, end)), default=self.seq)
         if len(data) <= self._longest:
             self._put(offset, end, [Run(offset, end, since, data)])
@@ -154,7 +172,7 @@ class Overlay:
         """Forget all runs; nothing is written here any more."""
         if not self._over:
             self._over = True
-            self._total.overlays -= 1
+            self._total.count_overlay(-1)
         self._count(-self.meter.bytes, -len(self.runs))
         self.runs.clear()
         self._fresh.clear()
@@ -188,9 +206,8 @@ class Overlay:
         self._count(data, len(now) - len(gone))
 
     def _count(self, data: int, runs: int) -> None:
-        for meter in (self.meter, self._total):
-            meter.bytes += data
-            meter.runs += runs
+        self.meter.count(data, runs)
+        self._total.count(data, runs)
 
     # ------------------------------------------------------------------ sealing
 
@@ -234,8 +251,8 @@ class Overlay:
         self._fly(seal.size)
 
     def _fly(self, delta: int) -> None:
-        self.meter.flying += delta
-        self._total.flying += delta
+        self.meter.fly(delta)
+        self._total.fly(delta)
 
     def sealed(self, seal: Seal, placement: Placement) -> None:
         """Note that *seal*'s blob is durable: its bytes need no memory any more, and what adjoins is one run."""

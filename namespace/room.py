@@ -70,7 +70,7 @@ class Room:
 
     def _fits(self, size: int) -> bool:
         held = self.meter.held + self._granted
-        return held == 0 or held + size + RUN_COST + OVERLAY_COST <= MEMORY_LIMIT_BYTES
+        return held + size + RUN_COST + OVERLAY_COST <= MEMORY_LIMIT_BYTES or held == 0
 
     def queue(self, turn: Turn) -> None:
         """Let *turn* wait, which may be over at once."""
@@ -126,4 +126,7 @@ class Room:
 def file_fits(entry: InodeEntry, size: int) -> bool:
     """Tell whether one file's bound lets *size* more bytes in; a file with nothing pending may always write."""
     overlay = entry.overlay
-    return overlay is None or overlay.meter.held == 0 or overlay.meter.held + size <= FILE_LIMIT_BYTES
+    if overlay is None:
+        return True
+    held = overlay.meter.held
+    return held + size <= FILE_LIMIT_BYTES or held <= OVERLAY_COST

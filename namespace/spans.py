@@ -75,6 +75,15 @@ class SpanList(Generic[S]):
             found += chunk
         return found + self._chunks[last][:stop] if last < len(self._chunks) else found
 
+    def append(self, span: S) -> None:
+        """Add *span*, which lies behind all others."""
+        if self._chunks and len(self._chunks[-1]) < CHUNK:
+            self._chunks[-1].append(span)
+        else:
+            self._chunks.append([span])
+            self._firsts.append(span.offset)
+        self._count += 1
+
     def replace(self, start: int, end: int | None, by: Sequence[S] = ()) -> list[S]:
         """Take out the spans that touch [start, end), put *by* in their place, and return what was taken.
 

@@ -139,10 +139,8 @@ class WriteBack:
     async def seal_early(self, volume: VolumeState, entry: InodeEntry, overlay: Overlay) -> None:
         """Start seals for what fills blobs, so that a COMMIT finds little left to do.
 
-        Looked for once per blob's worth of writes: a look costs as much as there are runs without a seal.
+        To be called once per blob's worth of writes (`grown`): it costs as much as there are runs without a seal.
         """
-        if overlay.grown < MAX_BLOB_BYTES:
-            return
         overlay.grown = 0
         if overlay.unsealed >= SCATTERED_BYTES:
             await self._start_seals(volume, entry, overlay, overlay.seq, 0, MAX_SIZE)
@@ -205,7 +203,8 @@ class WriteBack:
         """Make those writes of *laid* that touch [start, end) part of the file, durably.
 
         Raise what a seal failed with; the data stays in memory then. What another flush, a truncation or a PUT took
-        out meanwhile is no concern any more, but that its Change is durable.
+        out meanwhile is no concern any more, but its Change may not be durable yet: who answers a client consults the
+        file once more.
         """
         overlay = laid.overlay
         while entry.overlay is overlay and not volume.dead:
@@ -225,7 +224,6 @@ class WriteBack:
             await self._engine.run(volume, plan)
         if volume.dead:
             raise NoReply("the volume's incarnation ended")
-        await self._engine.run(volume, lambda view: _consulted(view, entry))
 
     def _plan_flush(
         self, volume: VolumeState, entry: InodeEntry, overlay: Overlay, where: tuple[int, int], view: View

@@ -14,6 +14,7 @@ from namespace.hall import Verbs
 from namespace.room import Turn
 from namespace.view import MAX_SIZE, Missing, NeedRoom, View, is_directory
 from namespace.writeback import Laid
+from storage_engine.api import MAX_BLOB_BYTES
 
 if TYPE_CHECKING:
     from foundation.clock import Clock
@@ -43,7 +44,7 @@ class WriteVerbs(Verbs):
             if laid is not None:
                 await self._writeback.flush(volume, entry, laid)
                 wcc = Wcc(wcc.before, await self._engine.run(volume, lambda view: _after(view, file)))
-        elif laid is not None:
+        elif laid is not None and laid.overlay.grown >= MAX_BLOB_BYTES:
             await self._writeback.seal_early(volume, entry, laid.overlay)
         if volume.dead:
             raise NoReply("the volume's incarnation ended")

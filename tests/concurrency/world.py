@@ -141,8 +141,9 @@ class World:
         self.clock = ManualClock(1_700_000_000_000_000_000 + self.now * 1_000_000_000)
         self.bodies.puts, self.bodies.reads, self.bodies.gated = [], [], False
         self.metastore = GatedMetaStore(self.clock, self.database)
+        dead = frozenset(self.database.gateways)
         run(self.metastore.register_gateway("test"))
-        self.ns = GatefoldNamespace(self.metastore, self.bodies, self.clock, self._cache_bytes)
+        self.ns = GatefoldNamespace(self.metastore, self.bodies, self.clock, self._cache_bytes, predecessors=dead)
         run(self.ns.open())
         crashed = self.metastore.refused
 
