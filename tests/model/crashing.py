@@ -49,11 +49,14 @@ class MortalBodies:
 class MortalHall(MemoryHall):
     """A gateway that can die."""
 
-    def __init__(self, database: MemoryDatabase | None = None, shared: MemoryBodyStore | None = None) -> None:
-        super().__init__(database, MortalBodies(shared or MemoryBodyStore(ManualClock())))
-
-    def reopen(self) -> MortalHall:
-        return MortalHall(self.database, self.bodies.shared)
+    def __init__(
+        self,
+        database: MemoryDatabase | None = None,
+        bodies: MortalBodies | None = None,
+        predecessors: frozenset[int] = frozenset(),
+    ) -> None:
+        shared = bodies.shared if bodies is not None else MemoryBodyStore(ManualClock())
+        super().__init__(database, MortalBodies(shared), predecessors)
 
     def die(self) -> None:
         """Change nothing from now on."""
