@@ -19,6 +19,12 @@ test: $(VENV)/.installed-dev
 	@./packaging/install-test-packages
 	@$(PYTEST) -q tests
 
+# The models alone and for longer: make model EXAMPLES=5000; SEED=… repeats a run.
+EXAMPLES ?= 500
+model: $(VENV)/.installed-dev
+	@seed=$${SEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}; echo "seed $$seed"; \
+	GATEFOLD_MODEL_EXAMPLES=$(EXAMPLES) $(PYTEST) -q --hypothesis-seed=$$seed tests/model tests/concurrency
+
 # Style, types, layers and unit tests: well under a minute; what a commit must pass.
 check: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .

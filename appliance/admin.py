@@ -15,6 +15,7 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.protocols.basic import LineOnlyReceiver
 
+from appliance.config import FIRST_GATEWAY
 from foundation.aio import spawn
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from appliance.home import Home
 
 log = Logger()
-_SOCKET = "admin.sock"
 _TIMEOUT_SECONDS = 10.0
 _MAX_ANSWER_BYTES = 64 << 20
 
@@ -39,8 +39,8 @@ class NotAnswering(NotRunning):
     """A gateway of this home runs, and gives no answer."""
 
 
-def ask(home: Home, question: str) -> dict[str, Any]:
-    """Put *question* to the running gateway and return its answer; raise NotRunning or NotAnswering."""
+def ask(home: Home, question: str, gateway: str = FIRST_GATEWAY) -> dict[str, Any]:
+    """Put *question* to a running gateway and return its answer; raise NotRunning or NotAnswering."""
     try:
         directory = os.open(home.run_path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
@@ -48,7 +48,7 @@ def ask(home: Home, question: str) -> dict[str, Any]:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(_TIMEOUT_SECONDS)
-            connection.connect(_address(directory))
+            connection.connect(_address(directory, gateway))
             connection.sendall(question.encode() + b"\n")
             with connection.makefile("rb") as stream:
                 line = stream.readline(_MAX_ANSWER_BYTES)
@@ -71,8 +71,9 @@ def ask(home: Home, question: str) -> dict[str, Any]:
 class AdminServer:
     """Answers questions on the admin socket."""
 
-    def __init__(self, reactor: Any, home: Home, answers: Answers) -> None:
-        """Prepare to answer each question by the coroutine that *answers* has for it."""
+    def __init__(self, reactor: Any, home: Home, answers: Answers, gateway: str = FIRST_GATEWAY) -> None:
+        """Prepare to answer each question to *gateway* by the coroutine that *answers* has for it."""
+        self._gateway = gateway
         self._reactor = reactor
         self._run_path = home.run_path
         self._answers = answers
@@ -82,10 +83,10 @@ class AdminServer:
     def start(self) -> None:
         """Listen; an old socket of a gateway that was killed is replaced."""
         self._directory = os.open(self._run_path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        (self._run_path / _SOCKET).unlink(missing_ok=True)
+        (self._run_path / _socket(self._gateway)).unlink(missing_ok=True)
         factory = Factory.forProtocol(lambda: _Asked(self._answers))
         factory.noisy = False
-        self._port = self._reactor.listenUNIX(_address(self._directory), factory, mode=0o600)
+        self._port = self._reactor.listenUNIX(_address(self._directory, self._gateway), factory, mode=0o600)
 
     async def stop(self) -> None:
         """Listen no more."""
@@ -121,5 +122,9 @@ class _Asked(LineOnlyReceiver):
         transport.write(json.dumps(answer).encode() + b"\n")
 
 
-def _address(directory: int) -> str:
-    return f"/proc/self/fd/{directory}/{_SOCKET}"
+def _socket(gateway: str) -> str:
+    return "admin.sock" if gateway == FIRST_GATEWAY else f"admin-{gateway}.sock"
+
+
+def _address(directory: int, gateway: str) -> str:
+    return f"/proc/self/fd/{directory}/{_socket(gateway)}"

@@ -94,6 +94,7 @@ async def repair_and_check(metastore: MetaStore, bodies: BodyStore, clock: Clock
     await refuse_if_served(metastore)
     await metastore.register_gateway("repair")
     repaired = {volume.vol: await repair(metastore, clock, volume) for volume in await metastore.volumes()}
+    await metastore.end_gateway()  # the next to serve waits for no lease of ours
     report = await check(metastore, bodies)
     for volume in report.volumes:
         volume.repaired = repaired.get(volume.vol, [])

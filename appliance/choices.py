@@ -90,9 +90,9 @@ def complete(choices: Choices) -> Choices:
     standard = all(_is_free(choices.listen, port) for port in (*_NFS_PORTS, _PORTMAP_PORT))
     nfs_port, mount_port = _NFS_PORTS if standard else _NFS_PORTS_UNPRIVILEGED
     taken: set[int] = {choices.s3_port, choices.nfs_port, choices.mount_port}
-    s3_port = choices.s3_port or _free_port(choices.listen, _from(_S3_PORT), taken)
-    nfs_port = choices.nfs_port or _free_port(choices.listen, _from(nfs_port), taken | {s3_port})
-    mount_port = choices.mount_port or _free_port(choices.listen, _from(mount_port), taken | {s3_port, nfs_port})
+    s3_port = choices.s3_port or free_port(choices.listen, from_port(_S3_PORT), taken)
+    nfs_port = choices.nfs_port or free_port(choices.listen, from_port(nfs_port), taken | {s3_port})
+    mount_port = choices.mount_port or free_port(choices.listen, from_port(mount_port), taken | {s3_port, nfs_port})
     portmap = choices.portmap
     if portmap is None:
         portmap = standard and choices.nfs_port in (0, _NFS_PORTS[0])
@@ -130,11 +130,12 @@ def new_installation() -> str:
     return str(uuid4())
 
 
-def _from(first: int) -> range:
+def from_port(first: int) -> range:
+    """Return *first* and every port after it."""
     return range(first, 65_536)
 
 
-def _free_port(address: str, candidates: Iterable[int], taken: set[int]) -> int:
+def free_port(address: str, candidates: Iterable[int], taken: set[int]) -> int:
     """Return the first of *candidates* that can be listened on."""
     for port in candidates:
         if port not in taken and _is_free(address, port):

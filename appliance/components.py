@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from appliance.config import FIRST_GATEWAY
 from appliance.postgres.server import PostgresServer
 from appliance.supervisor import Component, GatefoldProcess
 from foundation.aio import gather
@@ -32,8 +33,13 @@ def rooms(reactor: Any, clock: Clock, home: Home, config: Config) -> list[list[C
 
 def house(reactor: Any, clock: Clock, home: Home, config: Config) -> list[list[Component]]:
     """Return everything `gatefold serve` runs: the rooms, and the gateway last."""
-    gateway = GatefoldProcess(reactor, clock, "gateway", ("gateway", "--home", str(home.path)), config.lifecycle)
-    return [*rooms(reactor, clock, home, config), [gateway]]
+    return [*rooms(reactor, clock, home, config), *gateway(reactor, clock, home, config, FIRST_GATEWAY)]
+
+
+def gateway(reactor: Any, clock: Clock, home: Home, config: Config, name: str) -> list[list[Component]]:
+    """Return what `gatefold serve --gateway NAME` runs: that gateway alone."""
+    arguments = ("gateway", "run", name, "--home", str(home.path))
+    return [[GatefoldProcess(reactor, clock, name, arguments, config.lifecycle)]]
 
 
 @asynccontextmanager

@@ -9,10 +9,12 @@ from uuid import UUID
 
 from appliance.admin import AdminServer
 from appliance.config import ConfigError
+from appliance.greeting import s3_address
 from appliance.home import CLUSTER, DATABASE, HANDLE, DatabaseUnusable
 from appliance.identities import read_credentials, read_exports
 from appliance.postgres.server import PostgresServer
 from appliance.status import greeting_facts, live_facts
+from appliance.succession import Succession
 from foundation.aio import gather
 from metastore.postgres import ConnectionLost, Outdated, PgMetaStore, Unfit
 from namespace.service import GatefoldNamespace
@@ -23,7 +25,7 @@ from storage_engine.cluster import ClusterBodyStore, NodeAddress
 from storage_engine.ring import Ring
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from appliance.config import Config
     from appliance.home import Home
@@ -73,53 +75,69 @@ async def open_rooms(reactor: Any, clock: Clock, home: Home, config: Config, nam
 
 
 @asynccontextmanager
-async def open_gateway(reactor: Any, clock: Clock, home: Home, config: Config) -> AsyncIterator[None]:
-    """Serve while the block runs: rooms, namespace, doors, admin socket; closed in the opposite order."""
+async def open_gateway(
+    reactor: Any, clock: Clock, home: Home, config: Config, name: str, gone: Callable[[BaseException], object]
+) -> AsyncIterator[None]:
+    """Serve as gateway *name*, whose lock the caller holds, while the block runs.
+
+    Rooms, namespace, doors, admin socket; closed in the opposite order. *gone*: see `GatefoldNamespace.open`.
+    """
+    config = config.for_gateway(name)
     async with AsyncExitStack() as stack:
-        rooms = await stack.enter_async_context(open_rooms(reactor, clock, home, config, "gateway"))
+        rooms = await stack.enter_async_context(open_rooms(reactor, clock, home, config, name))
         metastore, bodies = rooms.metastore, rooms.bodies
-        await metastore.register_gateway("gateway")
+        run = await metastore.register_gateway(name, s3_address(config))
+        succession = Succession(home, name)
+        succession.begin(run.id)
 
-        namespace = GatefoldNamespace(metastore, bodies, clock)
-        await namespace.open()
+        namespace = GatefoldNamespace(metastore, bodies, clock, predecessors=succession.predecessors)
         stack.push_async_callback(namespace.close)
+        await namespace.open(gone)
+        succession.settle(run.id)
 
-        credentials = await read_credentials(metastore)
-        s3 = S3Server(
-            reactor,
-            namespace,
-            credentials,
-            clock,
-            config.s3.listen,
-            config.s3.port,
-            config.s3.region,
-            config.s3.domain or None,
-        )
-        nfs = NfsServer(
-            reactor=reactor,
-            namespace=namespace,
-            exports=await read_exports(metastore),
-            handle_key=home.key(HANDLE),
-            clock=clock,
-            listen=config.nfs.listen,
-            nfs_port=config.nfs.port,
-            mount_port=config.nfs.mount_port,
-            portmap=config.nfs.portmap,
-        )
         doors: list[S3Server | NfsServer] = []
         stack.push_async_callback(_close_doors, doors)
-        for door in (s3, nfs):
+        for door in await _doors(reactor, clock, home, config, metastore, namespace):
             await door.start()
             doors.append(door)
 
         answers = {
-            "status": lambda: live_facts(metastore, bodies),
-            "greeting": lambda: greeting_facts(metastore, bodies),
+            "status": lambda: live_facts(metastore, bodies, namespace),
+            "greeting": lambda: greeting_facts(metastore, bodies, namespace),
         }
-        admin = AdminServer(reactor, home, answers)
+        admin = AdminServer(reactor, home, answers, name)
         admin.start()
         stack.push_async_callback(admin.stop)
         yield
+
+
+async def _doors(
+    reactor: Any, clock: Clock, home: Home, config: Config, metastore: MetaStore, namespace: GatefoldNamespace
+) -> tuple[S3Server, NfsServer]:
+    """Return both doors, not open yet."""
+    credentials = await read_credentials(metastore)
+    s3 = S3Server(
+        reactor,
+        namespace,
+        credentials,
+        clock,
+        config.s3.listen,
+        config.s3.port,
+        config.s3.region,
+        config.s3.domain or None,
+    )
+    nfs = NfsServer(
+        reactor=reactor,
+        namespace=namespace,
+        exports=await read_exports(metastore),
+        handle_key=home.key(HANDLE),
+        clock=clock,
+        listen=config.nfs.listen,
+        nfs_port=config.nfs.port,
+        mount_port=config.nfs.mount_port,
+        portmap=config.nfs.portmap,
+    )
+    return s3, nfs
 
 
 async def _close_doors(doors: list[S3Server | NfsServer]) -> None:

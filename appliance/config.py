@@ -7,9 +7,10 @@ with its dots; units are in the names; secrets are never in here but in files of
 from __future__ import annotations
 
 import ipaddress
+import re
 import tomllib
 import types
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 from uuid import UUID
 
@@ -21,6 +22,7 @@ T = TypeVar("T")
 #: Version of the file's shape; a file with a newer one is refused.
 FORMAT = 1
 _PORTS = range(1, 65536)
+_GATEWAY_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 
 
 class ConfigError(Exception):
@@ -68,6 +70,21 @@ class NfsConfig:
     portmap: bool = False  # answer on port 111 (TCP and UDP)
 
 
+#: The name of the gateway that `serve` runs; its doors are the sections s3 and nfs.
+FIRST_GATEWAY = "gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """The doors of one further gateway, run by `gatefold serve --gateway NAME`; all else is as for the first."""
+
+    name: str
+    listen: str
+    s3_port: int
+    nfs_port: int
+    mount_port: int
+
+
 @dataclass(frozen=True, slots=True)
 class LifecycleConfig:
     """How long the supervisor waits."""
@@ -89,19 +106,38 @@ class Config:
     nfs: NfsConfig
     nodes: tuple[NodeConfig, ...] = ()
     lifecycle: LifecycleConfig = LifecycleConfig()
+    gateways: tuple[GatewayConfig, ...] = ()
+
+    def for_gateway(self, name: str) -> Config:
+        """Return this configuration with the doors of gateway *name*; raise ConfigError if there is none."""
+        if name == FIRST_GATEWAY:
+            return self
+        for each in self.gateways:
+            if each.name == name:
+                s3 = replace(self.s3, listen=each.listen, port=each.s3_port)
+                return replace(self, s3=s3, nfs=NfsConfig(each.listen, each.nfs_port, each.mount_port))
+        raise ConfigError(f"there is no gateway {name!r}; `gatefold gateway add {name}` makes it")
 
 
 def load(path: Path) -> Config:
     """Read *path*; raise ConfigError if it is missing, malformed, of a newer format or makes no sense."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return read(path.read_text(encoding="utf-8"), f"{path}: ")
     except FileNotFoundError:
         raise ConfigError(f"{path}: not found; run `gatefold setup` first") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def read(text: str, prefix: str = "") -> Config:
+    """Read the *text* of a configuration; raise ConfigError, which names the file by *prefix* where no key can be."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{prefix}{error}") from error
     found = table.get("format")
     if isinstance(found, int) and found > FORMAT:
-        raise ConfigError(f"{path}: format {found} is newer than this Gatefold reads ({FORMAT})")
+        raise ConfigError(f"{prefix}format {found} is newer than this Gatefold reads ({FORMAT})")
     config = parse(Config, table)
     _check(config)
     return config
@@ -147,9 +183,8 @@ def _check(config: Config) -> None:
     ports = {"s3.port": config.s3.port, "nfs.port": config.nfs.port, "nfs.mount_port": config.nfs.mount_port}
     for index, node in enumerate(config.nodes):
         ports[f"nodes[{index}].port"] = node.port
-    for name, port in ports.items():
-        if port not in _PORTS:
-            raise ConfigError(f"{name}: {port} is no port")
+    _check_ports(ports)
+    _check_gateways(config.gateways)
     for name, address in (("s3.listen", config.s3.listen), ("nfs.listen", config.nfs.listen)):
         check_address(name, address)
     for name, text in (("installation", config.installation), *((f"node {n.id}: uuid", n.uuid) for n in config.nodes)):
@@ -162,6 +197,25 @@ def _check(config: Config) -> None:
         raise ConfigError("nodes: two nodes have one id")
     if config.database.managed and not (config.database.directory and config.database.socket_directory):
         raise ConfigError("database: a managed database needs directory and socket_directory")
+
+
+def _check_ports(ports: dict[str, int]) -> None:
+    for name, port in ports.items():
+        if port not in _PORTS:
+            raise ConfigError(f"{name}: {port} is no port")
+
+
+def _check_gateways(gateways: tuple[GatewayConfig, ...]) -> None:
+    """Refuse further gateways that cannot be told apart, or whose name cannot be a part of a file's name."""
+    for index, gateway in enumerate(gateways):
+        key = f"gateways[{index}]"
+        if not _GATEWAY_NAME.fullmatch(gateway.name) or gateway.name == FIRST_GATEWAY:
+            raise ConfigError(f"{key}.name: {gateway.name!r} is no name for one (a-z, 0-9 and -, at most 32)")
+        check_address(f"{key}.listen", gateway.listen)
+        _check_ports({f"{key}.{name}": getattr(gateway, name) for name in ("s3_port", "nfs_port", "mount_port")})
+    names = [gateway.name for gateway in gateways]
+    if len(set(names)) != len(names):
+        raise ConfigError("gateways: two gateways have one name")
 
 
 def check_address(name: str, address: str) -> None:
@@ -187,7 +241,14 @@ def render(config: Config) -> str:
     ]
     for node in config.nodes:
         lines += _section("[nodes]", node)
+    for gateway in config.gateways:
+        lines += _section("[gateways]", gateway)
     return "\n".join(lines) + "\n"
+
+
+def render_gateway(gateway: GatewayConfig) -> str:
+    """Return the text that adds *gateway* at the end of `gatefold.toml`."""
+    return "\n".join(_section("[gateways]", gateway)) + "\n"
 
 
 def _section(name: str, values: Any) -> list[str]:

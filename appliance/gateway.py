@@ -1,4 +1,4 @@
-"""`gatefold gateway`: the process with both doors. Started by `serve`; safe to kill at any moment."""
+"""`gatefold gateway run`: the process with both doors. Started by `serve`; safe to kill at any moment."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from foundation.clock import Clock
 
 
-async def run_gateway(reactor: Any, clock: Clock, home: Home, config: Config) -> None:
-    """Serve until a stop signal: then the doors drain, and what is behind them closes in order."""
+async def run_gateway(reactor: Any, clock: Clock, home: Home, config: Config, name: str) -> None:
+    """Serve as gateway *name* until a stop signal: the doors drain, and what is behind them closes in order.
+
+    Raise GatewayGone when others took this run for dead and forgot it: only a new process may serve again.
+    """
     log_to_parent()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # one descriptor per connection
@@ -28,7 +31,11 @@ async def run_gateway(reactor: Any, clock: Clock, home: Home, config: Config) ->
         if not asked.done:
             asked.resolve(None)
 
+    def gone(error: BaseException) -> None:
+        if not asked.done:
+            asked.fail(error)
+
     on_stop_signal(reactor, stop)
-    async with open_gateway(reactor, clock, home, config):
+    async with open_gateway(reactor, clock, home, config, name, gone):
         report_ready()
         await asked

@@ -55,6 +55,12 @@ def s3_endpoint(config: Config) -> str:
     return f"http://{host_of(config.s3.listen)}:{config.s3.port}"
 
 
+def s3_address(config: Config) -> str:
+    """Return host:port of the S3 door as other hosts most likely reach it."""
+    listen = config.s3.listen
+    return f"{public_address() if listen == _ALL else listen}:{config.s3.port}"
+
+
 def aws_command(config: Config, key: dict[str, str]) -> str:
     """Return a command of the AWS command line that lists the buckets."""
     return (

@@ -4,7 +4,7 @@
 - `secrets/`: 0700; each file 0600: cluster, handle, database
 - `node1/`, `node2/` …: one storage node's data each
 - `postgres/`: the managed database, unless its user cannot reach it here (see `postgres.places`)
-- `run/`: 0700; admin.sock, lock: only of interest while something runs
+- `run/`: 0700; admin sockets, locks, who ran last: never to be copied to another home
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from appliance.config import Config, ConfigError, load
+from appliance.config import ConfigError, load, read, render_gateway
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from appliance.config import Config, GatewayConfig
 
 _SECRET_BYTES = 32
 #: Names of the secrets: the nodes' shared secret, the key of file handles, and the DSN of an external database.
@@ -67,6 +69,12 @@ class Home:
         if owner != os.geteuid():
             raise ConfigError(f"{self.path} belongs to user {owner}; run gatefold as that user")
         return config
+
+    def add_gateway(self, gateway: GatewayConfig) -> None:
+        """Add a further gateway to the end of the configuration; raise ConfigError if that makes no sense."""
+        text = self.config_path.read_text(encoding="utf-8").rstrip("\n") + "\n" + render_gateway(gateway)
+        read(text)
+        write_durably(self.config_path, text.encode(), 0o600)
 
     def secret_path(self, name: str) -> Path:
         """Return the file of a secret."""

@@ -19,6 +19,7 @@ from appliance.home import HomeBusy
 from appliance.lost_found import LostFound
 from foundation.crash import crash_point
 from foundation.errors import NoReply
+from metastore.api import VolumeTaken
 from metastore.records import Change, Edge, Inode, Part, Reclaim
 from namespace.audit import audit_edge
 
@@ -65,10 +66,14 @@ async def refuse_if_served(metastore: MetaStore) -> None:
 
 async def repair(metastore: MetaStore, clock: Clock, volume: Volume) -> list[Repaired]:
     """Repair *volume* and return what was done; the caller's gateway is registered. Raise HomeBusy."""
-    await metastore.take_volume(volume.vol)
+    try:
+        await metastore.take_volume(volume.vol, volume.holder, volume.epoch)
+    except VolumeTaken as error:
+        raise HomeBusy(f"{volume.name}: a gateway has taken it meanwhile ({error})") from error
     work = _Repair(metastore, clock, volume.vol)
     try:
         await work.run()
+        await metastore.release_volume(volume.vol)
     except NoReply as error:
         raise HomeBusy(f"{volume.name}: a gateway has taken it meanwhile ({error})") from error
     return work.done
@@ -83,6 +88,7 @@ class _Repair:
         self._vol = vol
         self._lost_found = LostFound(metastore, clock, vol)
         self._findings: list[Finding] = []
+        self._in_doubt = True
         self.done: list[Repaired] = []
         self._seen: set[tuple[str, str]] = set()  # what was repaired and found again is left alone
 
@@ -101,9 +107,11 @@ class _Repair:
                     return
 
     async def _audit(self) -> list[Finding]:
-        """Return the first findings; those behind come with the next audit."""
+        """Return the first findings; those behind come with the next audit, but a doubt counts wherever it is."""
         findings: list[Finding] = []
+        self._in_doubt = False
         async for found in self._metastore.audit(self._vol):
+            self._in_doubt = self._in_doubt or found.rule.startswith(_DOUBTS)
             if len(findings) < _MAX_FINDINGS:
                 findings.append(found)
         return findings
@@ -156,17 +164,13 @@ class _Repair:
         return {
             "inode.entries": self._set_counter("entries"),
             "inode.nlink": self._set_counter("nlink"),
-            "extent.used": self._set_counter("used"),
+            "extent.used": self._count_bytes,
             "blob.refs": self._count_references,
             "part.upload": self._drop_part,
         }
 
     def _garbage(self) -> dict[str, _Step]:
         return {"content.owner": self._give_to_reclaim}
-
-    @property
-    def _in_doubt(self) -> bool:
-        return any(found.rule.startswith(_DOUBTS) for found in self._findings)
 
     # -- numbers --------------------------------------------------------------------------------------------------
 
@@ -208,11 +212,36 @@ class _Repair:
         return found.detail, "garbage: nobody builds it"
 
     async def _count_extents(self, found: Finding) -> tuple[str, str] | None:
+        """Count the rows of a content, if their bytes are as many as they were: else some are lost."""
         inode = await self._inode(found.number)
-        if inode is None or inode.x_length or found.right is None:
+        if inode is None or inode.x_length:
             return None  # rows and an inline extent: which of the two is the content, nothing tells
-        await self._commit(replace(inode, extents=found.right))
-        return f"extents {inode.extents}", f"extents {found.right}"
+        rows, in_rows = await self._measured(inode.content)
+        if in_rows != inode.used:
+            return None
+        await self._commit(replace(inode, extents=rows))
+        return f"extents {inode.extents}", f"extents {rows}"
+
+    async def _count_bytes(self, found: Finding) -> tuple[str, str] | None:
+        """Count the bytes of a content, if its rows are as many as they were: else some are lost."""
+        inode = await self._inode(found.number)
+        if inode is None:
+            return None
+        rows, in_rows = await self._measured(inode.content)
+        if rows != inode.extents or inode.x_length < 0:
+            return None
+        await self._commit(replace(inode, used=inode.x_length + in_rows))
+        return f"used {inode.used}", f"used {inode.x_length + in_rows}"
+
+    async def _measured(self, content: int) -> tuple[int, int]:
+        """Return how many rows a content has and how many bytes are in them; -1 if one of them makes no sense."""
+        rows = in_rows = start = 0
+        while page := await self._metastore.load_extents(self._vol, content, start, _CHUNK):
+            if any(row.length <= 0 or row.offset < start for row in page):
+                return -1, -1
+            rows, in_rows = rows + len(page), in_rows + sum(row.length for row in page)
+            start = page[-1].offset + page[-1].length
+        return rows, in_rows
 
     async def _move_inline(self, found: Finding) -> tuple[str, str] | None:
         """Move the one extent of a content into its inode, where it belongs."""

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 from appliance.choices import new_config, new_installation
 from appliance.claim import SetupRefused, claim, release, remove_leftovers
 from appliance.components import running
-from appliance.compose import body_store, database_dsn, open_metastore
+from appliance.compose import database_dsn, open_metastore
 from appliance.config import Config, ConfigError, DatabaseConfig, NodeConfig, render
 from appliance.home import DATABASE, DatabaseUnusable, Home, write_durably
-from appliance.identities import caller_of
 from appliance.node import node_identity
 from appliance.postgres.identity import choose_identity
 from appliance.postgres.places import choose_places
 from appliance.postgres.server import PostgresServer
 from metastore.migrate import upgrade
-from metastore.records import ROOT_INO, AccessKey, Account, Export, Node, RingRow
-from namespace.service import GatefoldNamespace
+from metastore.records import ROOT_INO, AccessKey, Account, Export, Node, RingRow, Volume
+from namespace.buckets import root_inode
+from namespace.view import new_generation
 from protocols.s3.codec.errors import S3Error
 from protocols.s3.operations.buckets import check_bucket_name
 from storage_engine.node import format_disk
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from appliance.choices import Choices
     from foundation.clock import Clock
-    from namespace.api import Bucket
+    from metastore.api import MetaStore
 
 #: Whom a squashed NFS user is taken for: nobody.
 _ANONYMOUS = 65534
@@ -101,9 +101,9 @@ async def _found(
         await metastore.put_account(account)
         await metastore.put_access_key(_new_key(account))
         ring = _new_ring(nodes, choices)
-        namespace = GatefoldNamespace(metastore, body_store(reactor, clock, home, metastore, nodes, ring), clock)
-        bucket = await namespace.create_bucket(caller_of(account), choices.bucket)
+        bucket = await _make_bucket(clock, metastore, account, choices.bucket)
         await metastore.put_export(_export(choices, bucket))
+        await metastore.end_gateway()
         # Last: without a ring nothing serves what is there.
         await metastore.put_ring(ring)
 
@@ -131,7 +131,16 @@ def _new_key(account: Account) -> AccessKey:
     return AccessKey(access_key, "".join(secrets.choice(_SECRET_LETTERS) for _ in range(40)), account.id)
 
 
-def _export(choices: Choices, bucket: Bucket) -> Export:
+async def _make_bucket(clock: Clock, metastore: MetaStore, account: Account, name: str) -> Volume:
+    """Make the first bucket, held by nobody."""
+    now_ns = clock.now_ns()
+    root = root_inode(account.uid, account.gid, now_ns, new_generation())
+    bucket = await metastore.create_volume(Volume(0, name, account.id, now_ns, 0, 0, {}), root)
+    await metastore.release_volume(bucket.vol)
+    return bucket
+
+
+def _export(choices: Choices, bucket: Volume) -> Export:
     """Return the export of the whole first bucket."""
     return Export(
         path=f"/{bucket.name}",

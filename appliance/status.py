@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from appliance.admin import NotAnswering, NotRunning, ask
+from appliance.config import FIRST_GATEWAY
 from appliance.greeting import host_of, s3_endpoint
 from foundation import __version__
 
@@ -14,27 +15,29 @@ if TYPE_CHECKING:
     from appliance.config import Config
     from appliance.home import Home
     from metastore.api import MetaStore
+    from namespace.service import GatefoldNamespace
     from storage_engine.api import BodyStore
 
 
 def status(home: Home) -> dict[str, Any]:
-    """Return the facts; `state` is "running", "stopped" or "not answering".
+    """Return the facts; `state` is the first gateway's: "running", "stopped" or "not answering".
 
-    Without an answer of the gateway the lists that it would fill are empty.
+    Any gateway of the home may tell what it knows; without an answer the lists that it would fill are empty.
     """
     config = home.config()
     facts = _configured(config)
-    try:
-        facts.update(ask(home, "status"))
-        facts["state"] = "running"
-    except NotAnswering:
-        facts["state"] = "not answering"
-    except NotRunning:
-        facts["state"] = "stopped"
+    for name in reversed((FIRST_GATEWAY, *(gateway.name for gateway in config.gateways))):
+        try:
+            facts.update(ask(home, "status", name))  # the first gateway's answer comes last, and stays
+            facts["state"] = "running"
+        except NotAnswering:
+            facts["state"] = "not answering"
+        except NotRunning:
+            facts["state"] = "stopped"
     return facts
 
 
-async def live_facts(metastore: MetaStore, bodies: BodyStore) -> dict[str, Any]:
+async def live_facts(metastore: MetaStore, bodies: BodyStore, namespace: GatefoldNamespace) -> dict[str, Any]:
     """Return what a running gateway knows."""
     keys = await metastore.access_keys()
     accounts = await metastore.accounts()
@@ -64,14 +67,24 @@ async def live_facts(metastore: MetaStore, bodies: BodyStore) -> dict[str, Any]:
             {"name": volume.name, "vol": volume.vol, "holder": volume.holder, "epoch": volume.epoch}
             for volume in await metastore.volumes()
         ],
+        "gateways": [
+            {
+                "id": gateway.id,
+                "name": gateway.name,
+                "address": gateway.address,
+                "alive": gateway.alive,
+                "volumes": list(gateway.volumes),
+            }
+            for gateway in await namespace.gateways()
+        ],
     }
 
 
-async def greeting_facts(metastore: MetaStore, bodies: BodyStore) -> dict[str, Any]:
+async def greeting_facts(metastore: MetaStore, bodies: BodyStore, namespace: GatefoldNamespace) -> dict[str, Any]:
     """Return what `serve` prints once: the live facts and one key pair."""
     key = (await metastore.access_keys())[0]
     return {
-        **await live_facts(metastore, bodies),
+        **await live_facts(metastore, bodies, namespace),
         "key": {"access_key": key.access_key, "secret_key": key.secret_key},
     }
 
@@ -88,6 +101,10 @@ def status_lines(facts: dict[str, Any]) -> Iterator[str]:
         yield f"  account  {account['name']}: {' '.join(account['access_keys'])}"
     for volume in facts["volumes"]:
         yield f"  bucket   {volume['name']}"
+    for gateway in facts["gateways"]:
+        state = "up" if gateway["alive"] else "down"
+        held = " ".join(gateway["volumes"]) or "nothing"
+        yield f"  gateway  {gateway['name']} {gateway['address']} {state}, holds {held}"
     for node in facts["nodes"]:
         state = "up" if node["up"] else f"down {node['detail']}"
         yield f"  node {node['id']}   {node['address']} {state}"
@@ -107,6 +124,7 @@ def _configured(config: Config) -> dict[str, Any]:
         "exports": [],
         "accounts": [],
         "volumes": [],
+        "gateways": [],
         "nodes": [
             {"id": node.id, "address": f"{node.host}:{node.port}", "up": False, "detail": ""} for node in config.nodes
         ],

@@ -22,6 +22,7 @@ from foundation.clock import SystemClock
 from metastore.memory import MemoryMetaStore
 from metastore.postgres import PgMetaStore
 from namespace.api import Caller, Conditions, CreateMode, ListRequest, PutRequest, SetAttr, Stability
+from namespace.lease import Terms
 from namespace.service import GatefoldNamespace
 from storage_engine.memory import MemoryBodyStore
 from tests.postgres_server import PostgresServer, make_server, remove_server
@@ -340,7 +341,8 @@ async def _measure(server: PostgresServer, runs: int, only: str, reactor: Any) -
 
 
 async def _namespace(store: Any, clock: SystemClock) -> GatefoldNamespace:
-    ns = GatefoldNamespace(store, MemoryBodyStore(clock), clock)
+    # A loop that is timed turns no reactor, so it would renew no lease.
+    ns = GatefoldNamespace(store, MemoryBodyStore(clock), clock, terms=Terms(lease_seconds=3600.0))
     await ns.open()
     return ns
 

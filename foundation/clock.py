@@ -99,13 +99,23 @@ class ManualClock:
         heapq.heappush(self._due, (self._boottime + delay_seconds, next(self._order), timer))
         return timer
 
+    def set_wall(self, now_ns: int) -> None:
+        """Set the wall time, as an administrator may: nothing that is due moves."""
+        self._now_ns = now_ns
+
+    def jump(self, seconds: float) -> None:
+        """Move both times on and make no call: what a process finds that was stopped and has just been woken."""
+        self._boottime += seconds
+        self._now_ns += int(seconds * 1e9)
+
     def advance(self, seconds: float) -> None:
         """Move both times on and make the calls that fall due, in order."""
         end = self._boottime + seconds
         while self._due and self._due[0][0] <= end:
             due, _, timer = heapq.heappop(self._due)
-            self._now_ns += int((due - self._boottime) * 1e9)
-            self._boottime = due
+            late = max(0.0, due - self._boottime)  # after a jump, calls are overdue
+            self._now_ns += int(late * 1e9)
+            self._boottime += late
             if timer.call is not None:
                 timer.call()
         self._now_ns += int((end - self._boottime) * 1e9)

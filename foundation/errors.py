@@ -153,6 +153,15 @@ class Unavailable(FsError):
     """Not now: the same request may succeed later, and it has changed nothing."""
 
 
+class HeldElsewhere(FsError):
+    """Another gateway holds the volume; `address` is where its doors are, or empty if it does not say."""
+
+    def __init__(self, address: str = "") -> None:
+        """Name the holder's address."""
+        super().__init__(f"the volume is held by the gateway at {address or 'an unknown address'}")
+        self.address = address
+
+
 class Corrupt(FsError):
     """No copy of the bytes matches its checksum; they are not served."""
 

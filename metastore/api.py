@@ -44,6 +44,14 @@ if TYPE_CHECKING:
     )
 
 
+class VolumeTaken(Exception):
+    """The volume is not held as the taker saw it any more: somebody was faster."""
+
+
+class GatewayGone(Exception):
+    """The row of this run is gone or ended: others took it for dead and removed it. Only a new run may go on."""
+
+
 class NumberBlock(Struct, frozen=True, gc=False):
     """Numbers first..last (inclusive) that nobody else will ever use."""
 
@@ -210,11 +218,33 @@ class Uploads(Protocol):
 class Volumes(Protocol):
     """Volumes, and who serves them."""
 
-    async def register_gateway(self, name: str) -> Gateway:
+    async def register_gateway(self, name: str, address: str = "") -> Gateway:
         """Insert a row for this run of the process and return it; every later fence uses its id."""
+
+    @property
+    def gateway_id(self) -> int:
+        """Return the id that `register_gateway` drew; 0 before."""
+
+    async def renew(self) -> None:
+        """Add one to this run's beat, durably; raise GatewayGone if the row is gone or has ended.
+
+        Whoever sees the beat stand still for a whole lease takes this run for dead: `namespace.lease` has the rule.
+        """
+
+    async def gateways(self) -> list[Gateway]:
+        """Return every run that has a row, by id."""
+
+    async def end_gateway(self) -> None:
+        """Mark this run as ended (beat -1): whatever it should still hold is free at once."""
+
+    async def forget_gateway(self, gateway: Gateway) -> bool:
+        """Remove the row of a dead run that holds nothing and whose beat is still *gateway*'s; say whether it went."""
 
     async def volumes(self) -> list[Volume]:
         """Return every volume, by name."""
+
+    async def volumes_elsewhere(self) -> list[Volume]:
+        """Return the volumes that this gateway does not hold, by name."""
 
     async def create_volume(self, volume: Volume, root: Inode) -> Volume:
         """Insert *volume* (its number is chosen here) held by this gateway at epoch 1, with its *root* directory.
@@ -228,8 +258,21 @@ class Volumes(Protocol):
         Raise BucketNotEmpty if its root has entries.
         """
 
-    async def take_volume(self, vol: int) -> Holding:
-        """Make this gateway the holder: epoch + 1, committed before anything is loaded. Raise BucketNotFound."""
+    async def volume_of(self, vol: int) -> Volume | None:
+        """Return the row of *vol* as it is now, its holder included."""
+
+    async def volume_named(self, name: str) -> Volume | None:
+        """Return the row of the volume *name* as it is now."""
+
+    async def take_volume(self, vol: int, holder: int, epoch: int) -> Holding:
+        """Make this gateway the holder: epoch + 1, committed before anything is loaded.
+
+        Only if *holder* still holds it at *epoch*: of all who saw the same, one call wins, within this process too.
+        Raise VolumeTaken for the others, BucketNotFound, or GatewayGone if this run's row is gone or has ended.
+        """
+
+    async def release_volume(self, vol: int) -> None:
+        """Hold *vol* no more (holder 0), once all that was committed is durable; nothing happens if fenced."""
 
     async def connected_gateways(self) -> list[Gateway]:
         """Return the other gateways that are connected to commit just now, by number."""

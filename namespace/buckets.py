@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from foundation.errors import AccessDenied, BucketExists, BucketNotEmpty, BucketNotFound, BucketOwned
+from foundation.errors import AccessDenied, BucketExists, BucketNotEmpty, BucketOwned
 from metastore.records import ROOT_INO, FileType, Inode, InodeFlag, Volume
 from namespace.api import Bucket
 from namespace.authority import authorize_change
@@ -14,7 +14,6 @@ from namespace.view import View, new_generation
 
 if TYPE_CHECKING:
     from namespace.api import Caller
-    from namespace.volume import VolumeState
 
 ROOT_MODE = 0o755
 
@@ -23,48 +22,38 @@ class BucketVerbs(Verbs):
     """The service and bucket operations of S3."""
 
     async def list_buckets(self, caller: Caller) -> list[Bucket]:
-        """Return the caller's buckets, by name."""
-        return [_bucket(volume.row) for volume in self._volumes.every() if volume.row.owner == caller.account]
+        """Return the caller's buckets, by name, whichever gateway holds them."""
+        rows = await self._engine.metastore.volumes()
+        return [_bucket(row) for row in rows if row.owner == caller.account]
 
     async def head_bucket(self, caller: Caller, bucket: str) -> Bucket:
         """Return the bucket; raise BucketNotFound, or AccessDenied of another's."""
-        volume = await self._volumes.named(bucket)
-        _require_owner(caller, volume)
-        return _bucket(volume.row)
+        row = await self._volumes.row(bucket)
+        _require_owner(caller, row)
+        return _bucket(row)
 
     async def create_bucket(self, caller: Caller, bucket: str) -> Bucket:
         """Make a bucket whose root belongs to the caller; raise BucketExists or BucketOwned."""
         authorize_change(caller)
+        now_ns = self._clock.now_ns()
+        row = Volume(0, bucket, caller.account, now_ns, 0, 0, {})
+        root = root_inode(caller.uid, caller.gid, now_ns, new_generation())
         try:
-            existing = await self._volumes.named(bucket)
-        except BucketNotFound:
-            row = await self._engine.metastore.create_volume(
-                Volume(0, bucket, caller.account, self._clock.now_ns(), 0, 0, {}),
-                root_inode(caller.uid, caller.gid, self._clock.now_ns(), new_generation()),
-            )
-            self._volumes.adopt(row)
-            return _bucket(row)
-        if existing.row.owner == caller.account:
+            return _bucket(await self._volumes.make(row, root))
+        except BucketExists:
+            existing = await self._volumes.row(bucket)
+        if existing.owner == caller.account:
             raise BucketOwned(bucket)
         raise BucketExists(bucket)
 
     async def delete_bucket(self, caller: Caller, bucket: str) -> None:
         """Remove an empty bucket; what a crash or another caller may still put into it makes it refuse."""
         volume = await self._volumes.named(bucket)
-        _require_owner(caller, volume)
+        _require_owner(caller, volume.row)
         authorize_change(caller)
         await self._engine.run(volume, _plan_empty)
         await self._engine.settled(volume)
-        # From here on nobody finds the volume, so nothing can come into it before it is dropped.
-        self._volumes.forget(volume)
-        try:
-            await self._engine.metastore.drop_volume(volume.vol)
-        except BucketNotEmpty:
-            await self._volumes.take(volume.vol)
-            raise
-        except BaseException as error:
-            self._volumes.lost(volume, error)  # whether it was dropped is found out when it is taken again
-            raise
+        await self._volumes.drop(volume)
 
 
 def root_inode(uid: int, gid: int, now_ns: int, generation: int) -> Inode:
@@ -91,8 +80,8 @@ def _bucket(row: Volume) -> Bucket:
     return Bucket(row.name, row.vol, row.owner, row.created)
 
 
-def _require_owner(caller: Caller, volume: VolumeState) -> None:
-    if caller.account != volume.row.owner:
+def _require_owner(caller: Caller, row: Volume) -> None:
+    if caller.account != row.owner:
         raise AccessDenied("the bucket belongs to another account")
 
 

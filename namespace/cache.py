@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 #: grows with use (an inode's attributes) counted from the start. Texts and maps are added by their real size.
 INODE_COST = 1060
 SCANNED_COST = 800
-EDGE_COST = 370
-ABSENT_COST = 230
+EDGE_COST = 400
+ABSENT_COST = 290
 DIRECTORY_COST = 480
 RANGE_COST = 140
 MAP_COST = 420

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from foundation.errors import AlreadyExists, InvalidArgument, InvalidName
 from metastore.records import ROOT_INO, FileType
+from namespace.aliases import named_file
 from namespace.names import BODY_SKEY, alias_of, other_form, place_of
 
 if TYPE_CHECKING:
@@ -58,3 +59,15 @@ def free_place(
     if kind != FileType.DIRECTORY and view.edge(directory, skey) not in (None, moving):
         raise AlreadyExists("a file has this key, and is shown under its alias")
     return skey, alias
+
+
+def taken_place(victim: Edge, name: bytes, kind: int) -> tuple[bytes, bytes | None]:
+    """Return skey and alias of what replaces *victim*, which NFS calls *name*: it has its place whole.
+
+    Raise InvalidArgument if only a regular file can have that place, and *kind* is something else.
+    """
+    if kind not in (FileType.REGULAR, FileType.DIRECTORY):
+        special = victim.skey == BODY_SKEY or victim.alias != alias_of(victim.skey)
+        if special or named_file(name) is not None:
+            raise InvalidArgument("only a regular file stands beside a directory of its name, or is its body")
+    return victim.skey, victim.alias

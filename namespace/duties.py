@@ -134,6 +134,8 @@ class Duties:
         before = min(now - GRACE_NS, volume.oldest_read(now))
         while not volume.dead:
             doomed = await metastore.doomed(volume.vol, before, CHUNK)
+            # Read under a lease in force, the list names nothing that a successor gave up: its readers may need that.
+            self._hall.engine.confirm(volume)
             gone = await bodies.delete(volume.vol, [blob.id for blob in doomed]) if doomed else []
             _after_delete()
             if gone:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from metastore.api import MetaStore
     from namespace.api import Attr, FileId
     from namespace.edit import Planned
+    from namespace.lease import Lease
     from namespace.view import Need
     from namespace.volume import VolumeState
 
@@ -44,10 +45,11 @@ NO_VOLUME = 0
 class Engine:
     """Runs operations on the volumes of one gateway."""
 
-    def __init__(self, metastore: MetaStore, clock: Clock) -> None:
-        """Commit to and load from *metastore*."""
+    def __init__(self, metastore: MetaStore, clock: Clock, lease: Lease) -> None:
+        """Commit to and load from *metastore*, and answer while *lease* is in force."""
         self.metastore = metastore
         self.clock = clock
+        self._lease = lease
         self.loader = Loader(metastore)
         #: Called with (volume, error) when an installation failed; `Volumes` takes the volume anew.
         self.crashed: Callable[[int, BaseException], object] = lambda _vol, _error: None
@@ -71,8 +73,9 @@ class Engine:
             raise
         finally:
             volume.cache.end_operation(stamp)
-        if batch > self.metastore.durable or volume.dead:
-            await self.release(volume, batch)
+        if batch > self.metastore.durable:
+            await self.metastore.wait(volume.vol, batch)
+        self.confirm(volume)
         _before_answer()
         return result
 
@@ -159,9 +162,19 @@ class Engine:
         await self.release(volume, volume.last_batch)
 
     async def release(self, volume: VolumeState, batch: int) -> None:
-        """Return when *batch* is durable; raise NoReply if the volume crashed."""
+        """Return when *batch* is durable; raise NoReply if the volume crashed or the lease ran out."""
         if batch > self.metastore.durable:
             await self.metastore.wait(volume.vol, batch)
+        self.confirm(volume)
+
+    def confirm(self, volume: VolumeState) -> None:
+        """Raise NoReply unless what was read of *volume* before this call was true when it was read.
+
+        The lease that is in force now was in force then, so nobody else can have changed anything. That is enough: a
+        process that is stopped from here on sends an answer that is as old as one that the network held up.
+        """
+        if self.clock.boottime_seconds() >= self._lease.deadline:
+            self._lease.look()
         if volume.dead:
             raise NoReply("the volume's incarnation ended")
 

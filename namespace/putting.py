@@ -93,7 +93,8 @@ class Said(Struct, frozen=True):
 def plan_object(edit: Edit, caller: Caller, request: PutRequest, body: Body, said: Said) -> Planned[ObjectInfo]:
     """Check permission, conflicts and conditions, and plan that *body* is the object's content."""
     path = check_put(edit.view, caller, request, body.size)
-    if path.names_directory and not _has_body(request, body.size):
+    plain = not (_has_body(request, body.size) or said.tags or said.acl)
+    if path.names_directory and plain:
         made = put_marker(edit, caller, path)
         return edit.planned(lambda: shown_info(edit, request.key, made.ino))
     return _put_file(edit, caller, path, request, body, said)

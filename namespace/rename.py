@@ -9,7 +9,7 @@ from metastore.records import InodeFlag
 from namespace.api import Renamed
 from namespace.attributes import Before
 from namespace.authority import MOVE, authorize_entry
-from namespace.collisions import directory_goes, free_place
+from namespace.collisions import directory_goes, free_place, taken_place
 from namespace.edit import Edit, Planned
 from namespace.hall import Verbs
 from namespace.names import check_new_name
@@ -52,7 +52,7 @@ class RenameVerb(Verbs):
                 _check_directory_move(view, caller, image, from_image, to_image)
             if victim is not None:
                 _replace(edit, caller, image, to_entry, victim)
-                place = victim.skey, victim.alias  # what replaces another has its place whole
+                place = taken_place(victim, new_name, image.type)
             else:
                 place = free_place(view, to_image.ino, new_name, image.type, edge)
             _move(edit, entry, edge, (from_entry, to_entry), place, listed=is_listed(image.type, new_name))

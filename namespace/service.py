@@ -9,6 +9,8 @@ from namespace.buckets import BucketVerbs
 from namespace.duties import Duties
 from namespace.engine import Engine
 from namespace.hall import Hall
+from namespace.holders import Holders
+from namespace.lease import Lease, Terms
 from namespace.listing import ListVerb
 from namespace.look import LookVerbs
 from namespace.memory import Memory
@@ -23,8 +25,12 @@ from namespace.writeback import WriteBack
 from namespace.writing import WriteVerbs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from foundation.clock import Clock
     from metastore.api import MetaStore
+    from namespace.holders import GatewayState
+    from namespace.volume import VolumeState
     from storage_engine.api import BodyStore
 
 #: Memory for cached names and attributes of all volumes, in bytes.
@@ -45,25 +51,50 @@ class GatefoldNamespace(
 ):
     """One tree per volume, two sets of verbs (`namespace.api.Namespace`)."""
 
-    def __init__(self, metastore: MetaStore, bodies: BodyStore, clock: Clock, cache_bytes: int = CACHE_BYTES) -> None:
-        """Serve the volumes of *metastore*, whose gateway is registered, with bodies in *bodies*."""
-        engine = Engine(metastore, clock)
-        volumes = Volumes(metastore, bodies, clock, Memory(cache_bytes))
+    def __init__(
+        self,
+        metastore: MetaStore,
+        bodies: BodyStore,
+        clock: Clock,
+        cache_bytes: int = CACHE_BYTES,
+        *,
+        predecessors: frozenset[int] = frozenset(),
+        terms: Terms | None = None,
+    ) -> None:
+        """Serve volumes of *metastore*, whose gateway is registered, with bodies in *bodies*.
+
+        *predecessors* are gateways that have ended, as the caller can prove: their volumes are taken at once.
+        """
+        terms = terms or Terms()
+        self._lease = Lease(metastore, clock, terms)
+        engine = Engine(metastore, clock, self._lease)
+        holders = Holders(metastore, clock, terms, predecessors)
+        volumes = Volumes(metastore, bodies, clock, self._lease, holders, Memory(cache_bytes))
         engine.crashed = volumes.crashed
         hall = Hall(engine, volumes, bodies, clock, WriteBack(engine, bodies, clock))
         super().__init__(hall)
         self._duties = Duties(hall)
+        volumes.taken_over = self._sweep_later
 
-    async def open(self) -> None:
-        """Take every volume and begin the background duties."""
+    def _sweep_later(self, volume: VolumeState) -> None:
+        spawn(f"reconcile {volume.row.name}", self._duties.reconcile(volume))
+
+    async def open(self, gone: Callable[[BaseException], object] = lambda _error: None) -> None:
+        """Take every free volume and begin the background duties.
+
+        *gone* is called when others have forgotten this gateway: it will never hold anything again.
+        """
+        self._lease.gone = gone
         await self._volumes.open()
         self._duties.start()
-        for volume in self._volumes.every():
-            spawn(f"reconcile {volume.row.name}", self._duties.reconcile(volume))
 
     async def close(self) -> None:
-        """Flush UNSTABLE data and end the background duties; the doors are closed already."""
+        """Flush UNSTABLE data, end the background duties, give every volume back; the doors are closed already."""
         self._duties.stop()
         await self._writeback.flush_everything()
         await self._duties.write_read_times()
-        self._volumes.close()
+        await self._volumes.close()
+
+    async def gateways(self) -> list[GatewayState]:
+        """Return every gateway of the database, and what each holds."""
+        return await self._volumes.gateways()

@@ -69,6 +69,7 @@ class Snapshot:
         self.frozen: Frozen | None = None
         self._readers = 0
         self._freezing: Promise[None] | None = None
+        self._confirmed = False
 
     def open(self) -> None:
         """Count one more reader."""
@@ -99,6 +100,12 @@ class Snapshot:
             self._leave_table()
             self._freezing.resolve(None)
         await self._freezing
+
+    def confirm(self, engine: Engine) -> None:
+        """Raise NoReply unless the frozen copy was loaded while nobody else could change the rows."""
+        if not self._confirmed:
+            engine.confirm(self.volume)
+            self._confirmed = True
 
     async def _load(self, metastore: MetaStore) -> Frozen:
         # What the readers saw may be queued still; the table shows it once that is durable.
@@ -157,6 +164,7 @@ class ObjectReader:
         if self._snapshot is not None and not self._known[0] <= start <= end <= self._known[1]:
             extents = await self._window(self._snapshot, start, end)
             if self._snapshot.frozen is not None:
+                self._snapshot.confirm(self._engine)
                 return self._snapshot.frozen.touching(self._volume, self._snapshot.content, start, end)
         else:
             extents = self._extents

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from foundation.aio import start
 from foundation.clock import ManualClock
 from metastore.memory import MemoryDatabase, MemoryMetaStore
-from namespace.api import Caller, Conditions, PutRequest
+from metastore.records import ROOT_INO
+from namespace.api import Caller, Conditions, FileId, PutRequest
 from namespace.audit import audit_edge
 from namespace.service import GatefoldNamespace
 from storage_engine.memory import MemoryBodyStore
@@ -58,25 +59,39 @@ def begin(work: Coroutine[Any, Any, T]) -> Deferred[T]:
     return start(work)
 
 
+def database_root(database: MemoryDatabase, vol: int) -> int:
+    """Return the generation of a volume's root directory."""
+    return next(inode.gen for inode in database.inodes(vol) if inode.ino == ROOT_INO)
+
+
 class MemoryHall:
     """A namespace with one bucket, `bucket`, owned by ROOT."""
 
-    def __init__(self, database: MemoryDatabase | None = None, bodies: MemoryBodyStore | None = None) -> None:
+    def __init__(
+        self,
+        database: MemoryDatabase | None = None,
+        bodies: MemoryBodyStore | None = None,
+        predecessors: frozenset[int] = frozenset(),
+    ) -> None:
         self.clock = ManualClock()
         self.database = database or MemoryDatabase()
         self.bodies = bodies or MemoryBodyStore(self.clock)
         self.metastore = MemoryMetaStore(self.clock, self.database)
         run(self.metastore.open())
-        run(self.metastore.register_gateway("test"))
-        self.ns = GatefoldNamespace(self.metastore, self.bodies, self.clock)
+        run(self.metastore.register_gateway("test", "127.0.0.1:1"))
+        self.ns = GatefoldNamespace(self.metastore, self.bodies, self.clock, predecessors=predecessors)
         run(self.ns.open())
         if database is None:
             run(self.ns.create_bucket(ROOT, "bucket"))
         self.vol = run(self.ns.head_bucket(ROOT, "bucket")).vol
-        self.root = run(self.ns.root(self.vol))
+        self.root = FileId(self.vol, ROOT_INO, database_root(self.database, self.vol))
 
-    def reopen(self) -> MemoryHall:
-        """Return a second gateway's hall on the same database and nodes: it takes the volumes over."""
+    def reopen(self) -> Self:
+        """Return the hall of a gateway that follows all before it, which have died: it takes the volumes over."""
+        return type(self)(self.database, self.bodies, frozenset(self.database.gateways))
+
+    def second(self) -> MemoryHall:
+        """Return the hall of another gateway on the same database and nodes, while this one lives."""
         return MemoryHall(self.database, self.bodies)
 
     def put(self, key: bytes, body: bytes, caller: Caller = ROOT, conditions: Conditions | None = None) -> Any:

@@ -55,6 +55,7 @@ class House:
         self.s3_port, self.nfs_port, self.mount_port = ports
         self.log_path = home.with_name(home.name + ".log")
         self.status: dict[str, Any] = {}
+        self._options: tuple[str, ...] = ()  # further ones of `serve`
         self._serve: subprocess.Popen[bytes] | None = None
         self._keys: tuple[str, str] | None = None
 
@@ -90,6 +91,10 @@ class House:
             )
         return done
 
+    def json(self, *arguments: str) -> Any:
+        """Run one `gatefold` command and return what it prints as JSON; raise HouseError if it fails."""
+        return json.loads(self.gatefold(*arguments, "--json").stdout)
+
     def check(self) -> dict[str, Any]:
         """Run `gatefold check` and return its report; raise HouseError unless all is consistent."""
         report = self.report()
@@ -115,7 +120,7 @@ class House:
         assert self._serve is None, "it is running"
         with self.log_path.open("ab") as log:
             self._serve = subprocess.Popen(
-                [*_gatefold(), "serve", "--home", str(self.home)],
+                [*_gatefold(), "serve", "--home", str(self.home), *self._options],
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -219,6 +224,32 @@ class House:
             return len(now) == expected and victim.pid not in {process.pid for process in now} and self.answers()
 
         self._wait(seconds, f"{kind} to be replaced", replaced)
+
+    def pause_serve(self) -> None:
+        """Stop `serve` itself (SIGSTOP): it restarts nothing until `resume_serve`; what it runs goes on."""
+        assert self._serve is not None
+        self._serve.send_signal(signal.SIGSTOP)
+
+    def resume_serve(self) -> None:
+        """Let `serve` go on."""
+        assert self._serve is not None
+        self._serve.send_signal(signal.SIGCONT)
+
+    def send(self, kind: str, number: signal.Signals) -> Process:
+        """Send a signal to the first component of *kind* and return what it is."""
+        process = self.components(kind)[0]
+        os.kill(process.pid, number)
+        return process
+
+    def further_gateway(self, name: str) -> House:
+        """Add a gateway called *name* to this home and return the house of it alone, which is not started yet."""
+        first = free_ports(3)
+        numbered = zip(("--s3-port", "--nfs-port", "--mount-port"), range(first, first + 3), strict=True)
+        self.gatefold("gateway", "add", name, *(word for option, port in numbered for word in (option, str(port))))
+        house = House(self.home, self.listen, (first, first + 1, first + 2))
+        house.log_path = self.home.with_name(f"{self.home.name}-{name}.log")
+        house._options = ("--gateway", name)
+        return house
 
     def processes(self) -> list[Process]:
         """Return all living processes of the house, `serve` first."""

@@ -91,6 +91,12 @@ def edge(vol, parent, skey, ino, **changes):
     return Edge(vol, parent, skey, ino, **{"cookie": ino + 10, **changes})
 
 
+async def take(store, vol):
+    """Take *vol* from whoever holds it now, dead or not: the fence is what these tests are about."""
+    row = await store.volume_of(vol)
+    return await store.take_volume(vol, row.holder, row.epoch)
+
+
 async def new_volume(store, name="bucket", **settings):
     """Make an empty volume that *store* holds and return its number."""
     made = await store.create_volume(Volume(0, name, "owner", 1, 0, 0, settings), root())

@@ -58,7 +58,8 @@ class MemoryDatabase:
         self.marks: dict[tuple[int, str], int] = {}  # (vol, kind of number) -> the first that is not reserved
         self.ranges: list[BlobRange] = []
         self.replies: dict[int, list[Reply]] = {}
-        self.gateways: list[Gateway] = []
+        self.gateways: dict[int, Gateway] = {}
+        self.next_gateway = 1
         self.connected: set[int] = set()  # gateways that have registered and not closed
         self.next_vol = 1
         self.accounts: dict[str, Account] = {}

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from foundation.aio import Promise
 from foundation.crash import crash_point
 from foundation.errors import BucketExists, BucketNotEmpty, BucketNotFound, NoReply
-from metastore.api import Holding, NumberBlock
+from metastore.api import GatewayGone, Holding, NumberBlock, VolumeTaken
 from metastore.grouping import BatchRefused, CommitBooks, Fenced, Ledger
 from metastore.memory import reading
 from metastore.memory.audit import MemoryAudit
@@ -38,6 +38,9 @@ _after_send = crash_point("commit.after_send")
 _before_release = crash_point("commit.before_release")
 _take_after_commit = crash_point("take_volume.after_commit")
 _reserve_after_commit = crash_point("reserve.after_commit")
+_release_after_commit = crash_point("release_volume.after_commit")
+_renew_after_commit = crash_point("renew.after_commit")
+
 #: The first number of each kind that a new volume may reserve.
 _FIRST_NUMBERS = {"ino": ROOT_INO + 1, "cookie": FIRST_COOKIE, "content": 1, "blob": 1}
 
@@ -55,6 +58,7 @@ class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit, CommitBooks):
         self._flush_is_due = False
         self._commits_held = False
         self._held_loads: list[Promise[None]] | None = None
+        self._held_renewals: list[Promise[None]] | None = None
         self._refusal: BaseException | None = None
 
     @property
@@ -96,6 +100,28 @@ class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit, CommitBooks):
         held, self._held_loads = self._held_loads or [], None
         for promise in held:
             promise.resolve(None)
+
+    def hold_renewals(self) -> None:
+        """Let renewals wait: each before its beat is written, and again before its answer arrives."""
+        self._held_renewals = self._held_renewals or []
+
+    def step_renewals(self) -> None:
+        """Let each held renewal go one step further: to the database, or back to its caller."""
+        held, self._held_renewals = self._held_renewals or [], []
+        for promise in held:
+            promise.resolve(None)
+
+    def release_renewals(self) -> None:
+        """Let renewals through again."""
+        held, self._held_renewals = self._held_renewals or [], None
+        for promise in held:
+            promise.resolve(None)
+
+    async def _after_renewal_hold(self) -> None:
+        if self._held_renewals is not None:
+            promise: Promise[None] = Promise()
+            self._held_renewals.append(promise)
+            await promise
 
     # -- open and close -----------------------------------------------------------------------------------------
 
@@ -186,22 +212,67 @@ class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit, CommitBooks):
 
     # -- volumes ------------------------------------------------------------------------------------------------
 
-    async def register_gateway(self, name: str) -> Gateway:
+    async def register_gateway(self, name: str, address: str = "") -> Gateway:
         """Add a row for this run and act under its number from now on."""
-        gateway = Gateway(len(self._database.gateways) + 1, name, self._clock.now_ns())
-        self._database.gateways.append(gateway)
+        database = self._database
+        gateway = Gateway(database.next_gateway, name, self._clock.now_ns(), address)
+        database.next_gateway += 1
+        database.gateways[gateway.id] = gateway
         self._gateway = gateway.id
         self._database.connected.add(gateway.id)
         return gateway
 
+    @property
+    def gateway_id(self) -> int:
+        """Return the number under which this run acts; 0 before it has one."""
+        return self._gateway
+
+    def _own_row(self) -> Gateway:
+        """Return the row of this run; raise GatewayGone."""
+        row = self._database.gateways.get(self._gateway)
+        if row is None or row.beat < 0:
+            raise GatewayGone(f"gateway {self._gateway} has no living row")
+        return row
+
+    async def renew(self) -> None:
+        """Add one to this run's beat; raise GatewayGone."""
+        await self._after_renewal_hold()
+        row = self._own_row()
+        self._database.gateways[row.id] = replace(row, beat=row.beat + 1)
+        _renew_after_commit()
+        await self._after_renewal_hold()
+
+    async def gateways(self) -> list[Gateway]:
+        """Return every run that has a row, by id."""
+        return [self._database.gateways[each] for each in sorted(self._database.gateways)]
+
+    async def end_gateway(self) -> None:
+        """Mark this run as ended."""
+        row = self._database.gateways.get(self._gateway)
+        if row is not None:
+            self._database.gateways[row.id] = replace(row, beat=-1)
+
+    async def forget_gateway(self, gateway: Gateway) -> bool:
+        """Remove a dead run's row if it holds nothing and its beat stood still."""
+        row = self._database.gateways.get(gateway.id)
+        holds = any(volume.holder == gateway.id for volume in self._database.volumes.values())
+        if row is None or row.beat != gateway.beat or holds:
+            return False
+        del self._database.gateways[gateway.id]
+        return True
+
     async def connected_gateways(self) -> list[Gateway]:
         """Return the other gateways that are connected, by number."""
         others = self._database.connected - {self._gateway}
-        return [gateway for gateway in self._database.gateways if gateway.id in others]
+        return [gateway for gateway in await self.gateways() if gateway.id in others]
 
     async def volumes(self) -> list[Volume]:
         """Return every volume, by name."""
         return sorted(self._database.volumes.values(), key=lambda volume: volume.name)
+
+    async def volumes_elsewhere(self) -> list[Volume]:
+        """Return the volumes that this gateway does not hold, by name."""
+        return [volume for volume in await self.volumes() if volume.holder != self._gateway]
 
     async def create_volume(self, volume: Volume, root: Inode) -> Volume:
         """Add *volume* with its *root*, held by this gateway; raise BucketExists."""
@@ -225,17 +296,42 @@ class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit, CommitBooks):
         self._ledger.leave(vol)
         self._database.remove_volume(vol, self._clock.now_ns())
 
-    async def take_volume(self, vol: int) -> Holding:
-        """Become the holder of *vol* at the next epoch; raise BucketNotFound."""
+    async def volume_of(self, vol: int) -> Volume | None:
+        """Return the row of *vol* as it is now."""
+        return self._database.volumes.get(vol)
+
+    async def volume_named(self, name: str) -> Volume | None:
+        """Return the row of the volume *name* as it is now."""
+        return next((each for each in self._database.volumes.values() if each.name == name), None)
+
+    async def take_volume(self, vol: int, holder: int, epoch: int) -> Holding:
+        """Become the holder if *holder* holds *vol* at *epoch*; raise VolumeTaken, BucketNotFound or GatewayGone."""
         old = self._database.volumes.get(vol)
+        if old is None or old.holder != self._gateway:
+            self._ledger.leave(vol)
         if old is None:
             raise BucketNotFound(f"volume {vol}")
-        self._ledger.leave(vol)
+        self._own_row()
+        if (old.holder, old.epoch) != (holder, epoch):
+            raise VolumeTaken(f"volume {vol} is held by gateway {old.holder} at epoch {old.epoch}")
         taken = replace(old, holder=self._gateway, epoch=old.epoch + 1)
         self._database.volumes[vol] = taken
         _take_after_commit()
+        self._ledger.leave(vol)
         self._ledger.serve(vol, taken.epoch)
         return Holding(taken, tuple(self._database.replies.get(vol, ())))
+
+    async def release_volume(self, vol: int) -> None:
+        """Hold *vol* no more, once all that was committed is durable."""
+        epoch = self._ledger.epochs.get(vol)
+        if epoch is None:
+            return
+        await self.wait(vol, self._ledger.last)
+        row = self._database.volumes.get(vol)
+        if row is not None and (row.holder, row.epoch) == (self._gateway, epoch):
+            self._database.volumes[vol] = replace(row, holder=0)
+        _release_after_commit()
+        self._ledger.leave(vol)
 
     # -- loads and pages ----------------------------------------------------------------------------------------
 

@@ -33,7 +33,7 @@ def broken_tree(database: MemoryDatabase, vol: int) -> Iterator[Broken]:
 
 def _volume(database: MemoryDatabase, vol: int) -> Iterator[Broken]:
     holder = database.volumes[vol].holder
-    if holder and all(gateway.id != holder for gateway in database.gateways):
+    if holder and holder not in database.gateways:
         yield "volume.holder", 0, b"", None, f"gateway {holder} holds it, and nobody knows that"
     root = database.rows[Inode].get((vol, ROOT_INO))
     if root is None or root.type != FileType.DIRECTORY:

@@ -20,7 +20,7 @@ from metastore.postgres.encoding import BYTEA, INT8, bigint, bigint_array
 from metastore.postgres.parts import Parts
 from metastore.postgres.reach import CUT_OFF, DIRECTORIES, Reach
 from metastore.postgres.rows import quoted
-from metastore.postgres.rules import bound, chunk, key_types, scan, together
+from metastore.postgres.rules import bound, chunk, key_types, next_key, scan, together
 from metastore.postgres.session import Statement
 from metastore.postgres.tree_rules import EDGE_RULES, INODE_RULES, META_RULES, VERSION_RULES, VOLUME_RULES
 from metastore.records import Edge
@@ -46,10 +46,15 @@ def _before_first(table: str) -> tuple[bytes, ...]:
     return tuple(b"" if each == BYTEA else bigint(-1) for each in key_types(table))
 
 
+def _encoded(key: tuple[int | bytes, ...]) -> tuple[bytes, ...]:
+    """Return *key* as parameters."""
+    return tuple(each if isinstance(each, bytes) else bigint(each) for each in key)
+
+
 _VOLUME = Statement("audit volume", together(VOLUME_RULES, 2), (INT8, INT8))
-#: What is looked through: the table, the chunks' bounds, and the rules over a chunk.
+#: What is looked through: the table, and the rules over a chunk of it.
 _SCANS = tuple(
-    (table, bound(table), scan(name, table, rules))
+    (table, scan(name, table, rules))
     for name, table, rules in (
         ("inodes", "inode", INODE_RULES),
         ("contents", "inode", CONTENT_RULES),
@@ -125,10 +130,12 @@ class PgAudit(Parts):
         """Yield what is wrong in *vol*; at most `_LIMIT` findings of a rule in a chunk."""
         for found in await self._rows((_VOLUME, [bigint(vol), bigint(_LIMIT)])):
             yield finding(vol, *found)
-        for table, bounds, rules in _SCANS:
-            async for after, upto in self._chunks(vol, bounds, _before_first(table)):
-                for found in await self._rows((rules, [bigint(vol), *after, *upto, bigint(_LIMIT)])):
+        for table, rules in _SCANS:
+            after = _before_first(table)
+            while rows := await self._rows((rules, [bigint(vol), *after, bigint(_CHUNK), bigint(_LIMIT)])):
+                for found in rows[:-1]:
                     yield finding(vol, *found)
+                after = _encoded(next_key(table, *rows[-1][1:4]))
         for ino in await self._cut_off(vol):
             yield finding(vol, "tree.reachable", ino, b"", None, "the directory cannot be reached from the root")
 
@@ -149,7 +156,7 @@ class PgAudit(Parts):
     async def _chunks(self, vol: int, bounds: Statement, before: _Key) -> AsyncIterator[tuple[_Key, _Key]]:
         """Yield the chunks of a table: the key before each, and its last."""
         while rows := await self._rows((bounds, [bigint(vol), *before, bigint(_CHUNK)])):
-            last = tuple(each if isinstance(each, bytes) else bigint(each) for each in rows[0])
+            last = _encoded(rows[0])
             yield before, last
             before = last
 

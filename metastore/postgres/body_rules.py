@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metastore.postgres.rules import Rule, broken, chunk, recounted
+from metastore.postgres.rules import Rule, broken, recounted
 
 _ROWS_OF = "FROM extent x WHERE x.vol = {0}.vol AND x.content = {0}.content"
 _END = f'SELECT max(x."offset" + x.length) {_ROWS_OF}'
@@ -14,11 +14,10 @@ _TWICE = (
 #: That the bytes of an extent (blob, blob_offset, length) lie in a blob that is there.
 _HELD = (
     "EXISTS (SELECT 1 FROM blob b WHERE b.vol = $1 AND b.id = x.blob AND b.doomed = 0 AND x.blob_offset >= 0"
-    " AND x.length > 0 AND x.blob_offset + x.length <= b.size)"
+    " AND x.length > 0 AND x.blob_offset + x.length <= b.size OFFSET 0)"
 )
 _MARK = "(SELECT v.{0} FROM volume v WHERE v.vol = $1)"
-_RECLAIMED = "EXISTS (SELECT 1 FROM reclaim r WHERE r.vol = {0}.vol AND r.content = {0}.content)"
-_FILE = f"{chunk('inode')} AND i.type = 1"
+_RECLAIMED = "EXISTS (SELECT 1 FROM reclaim r WHERE r.vol = {0}.vol AND r.content = {0}.content OFFSET 0)"
 
 #: Of the regular files among a chunk of inodes.
 CONTENT_RULES: tuple[Rule, ...] = (
@@ -38,22 +37,22 @@ CONTENT_RULES: tuple[Rule, ...] = (
     ),
     (
         "extent.end",
-        "SELECT i.ino, ''::bytea, NULL::bigint, format('size %s, bytes up to %s', i.size, c.n) FROM inode i,"
+        "SELECT i.ino, ''::bytea, NULL::bigint, format('size %s, bytes up to %s', i.size, c.n) FROM piece i,"
         f" LATERAL (SELECT greatest(CASE WHEN i.x_length > 0 THEN i.x_offset + i.x_length END,"
         f"  ({_END.format('i')})) AS n) c"
-        f" WHERE {_FILE} AND c.n > i.size",
+        f" WHERE i.type = 1 AND c.n > i.size",
     ),
     (
         "extent.overlap",
-        "SELECT i.ino, ''::bytea, NULL::bigint, format('two extents hold byte %s', o.at) FROM inode i,"
-        f" LATERAL ({_TWICE.format('i')}) o WHERE {_FILE}",
+        "SELECT i.ino, ''::bytea, NULL::bigint, format('two extents hold byte %s', o.at) FROM piece i,"
+        f" LATERAL ({_TWICE.format('i')}) o WHERE i.type = 1",
     ),
     (
         "extent.blob",
-        "SELECT i.ino, ''::bytea, NULL::bigint, format('blob %s does not hold its bytes', x.blob) FROM inode i,"
+        "SELECT i.ino, ''::bytea, NULL::bigint, format('blob %s does not hold its bytes', x.blob) FROM piece i,"
         f" LATERAL (SELECT x.blob, x.blob_offset, x.length {_ROWS_OF.format('i')}"
         f"  UNION ALL SELECT i.x_blob, i.x_blob_offset, i.x_length WHERE i.x_length > 0) x"
-        f" WHERE {_FILE} AND NOT {_HELD}",
+        f" WHERE i.type = 1 AND NOT {_HELD}",
     ),
     broken(
         "content.reclaimed",
@@ -66,8 +65,8 @@ CONTENT_RULES: tuple[Rule, ...] = (
         "inode",
         "i.content, ''::bytea, NULL::bigint, format('ino %s has it, and so has another file or a part', i.ino)",
         "i.type = 1 AND i.extents > 0 AND (EXISTS (SELECT 1 FROM inode o WHERE o.vol = i.vol AND o.content = i.content"
-        "  AND o.extents > 0 AND o.ino <> i.ino)"
-        " OR EXISTS (SELECT 1 FROM part p WHERE p.vol = i.vol AND p.content = i.content))",
+        "  AND o.extents > 0 AND o.ino <> i.ino OFFSET 0)"
+        " OR EXISTS (SELECT 1 FROM part p WHERE p.vol = i.vol AND p.content = i.content OFFSET 0))",
     ),
 )
 
@@ -76,10 +75,10 @@ EXTENT_RULES: tuple[Rule, ...] = (
     (
         "content.owner",
         "SELECT x.content, ''::bytea, NULL::bigint, 'nobody has it' FROM ("
-        f"  SELECT DISTINCT x.content FROM extent x WHERE {chunk('extent')}) x"
-        " WHERE NOT EXISTS (SELECT 1 FROM inode i WHERE i.vol = $1 AND i.content = x.content AND i.extents > 0)"
-        " AND NOT EXISTS (SELECT 1 FROM reclaim r WHERE r.vol = $1 AND r.content = x.content)"
-        " AND NOT EXISTS (SELECT 1 FROM part p WHERE p.vol = $1 AND p.content = x.content)",
+        "  SELECT DISTINCT x.content FROM piece x) x WHERE NOT EXISTS ("
+        "  SELECT 1 FROM inode i WHERE i.vol = $1 AND i.content = x.content AND i.extents > 0 OFFSET 0)"
+        " AND NOT EXISTS (SELECT 1 FROM reclaim r WHERE r.vol = $1 AND r.content = x.content OFFSET 0)"
+        " AND NOT EXISTS (SELECT 1 FROM part p WHERE p.vol = $1 AND p.content = x.content OFFSET 0)",
     ),
 )
 
@@ -93,7 +92,7 @@ PART_RULES: tuple[Rule, ...] = (
         "part.upload",
         "p.content",
         "'its upload is not there'",
-        "NOT EXISTS (SELECT 1 FROM upload u WHERE u.vol = p.vol AND u.upload_id = p.upload_id)",
+        "NOT EXISTS (SELECT 1 FROM upload u WHERE u.vol = p.vol AND u.upload_id = p.upload_id OFFSET 0)",
     ),
     _part("part.number", "NULL", "'parts have numbers from 1 to 10000'", "p.number NOT BETWEEN 1 AND 10000"),
     _part(
@@ -113,7 +112,7 @@ PART_RULES: tuple[Rule, ...] = (
         "part.blob",
         "NULL",
         "'a blob does not hold its bytes'",
-        f"EXISTS (SELECT 1 {_ROWS_OF.format('p')} AND NOT {_HELD})",
+        f"EXISTS (SELECT 1 {_ROWS_OF.format('p')} AND NOT {_HELD} OFFSET 0)",
     ),
     _part(
         "part.reclaimed",
@@ -126,7 +125,7 @@ PART_RULES: tuple[Rule, ...] = (
         "NULL",
         "format('another part has content %s too', p.content)",
         "p.content <> 0 AND EXISTS (SELECT 1 FROM part o WHERE o.vol = p.vol AND o.content = p.content"
-        " AND (o.upload_id, o.number) <> (p.upload_id, p.number))",
+        " AND (o.upload_id, o.number) <> (p.upload_id, p.number) OFFSET 0)",
     ),
 )
 
@@ -160,10 +159,10 @@ _RANGE_END = "(SELECT r.last FROM blob_range r WHERE r.vol = b.vol AND r.first <
 BLOB_RULES: tuple[Rule, ...] = (
     (
         "blob.refs",
-        "SELECT b.id, ''::bytea, c.n, format('refs %s, counted %s', b.refs, c.n) FROM blob b, LATERAL (SELECT"
+        "SELECT b.id, ''::bytea, c.n, format('refs %s, counted %s', b.refs, c.n) FROM piece b, LATERAL (SELECT"
         "  (SELECT count(*) FROM extent x WHERE x.vol = b.vol AND x.blob = b.id)"
         "  + (SELECT count(*) FROM inode i WHERE i.vol = b.vol AND i.x_blob = b.id AND i.x_length > 0) AS n) c"
-        f" WHERE {chunk('blob')} AND b.refs <> c.n",
+        " WHERE b.refs <> c.n",
     ),
     broken(
         "blob.doomed",

@@ -40,8 +40,9 @@ _FENCED = "GF001"
 #: The class of the advisory lock; its object is the gateway's number.
 LOCK_CLASS = 0x6761_7465
 
-_END_OLD_BACKEND = Statement(
-    "end old backend",
+#: Ends the server process that commits for gateway $1, whatever it waits for.
+END_BACKENDS = Statement(
+    "end backends",
     "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND granted"
     f" AND classid = {LOCK_CLASS} AND objid = $1 AND pid <> pg_backend_pid()"
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
@@ -199,7 +200,7 @@ class Committer:
     async def _prepare(self, session: Session) -> None:
         """Make sure that the old connection's transaction has ended, and that nothing durable is missing."""
         me = bigint(self._gateway)
-        await session.run([(_END_OLD_BACKEND, [me])])
+        await session.run([(END_BACKENDS, [me])])
         await session.run([(_TAKE_LOCK, [me])])
         held = {vol: last for vol, last in self.last_durable.items() if self._ledger.epochs.get(vol) == last[0]}
         if held:

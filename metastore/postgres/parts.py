@@ -33,6 +33,8 @@ class Parts:
         self._pool = Pool(reactor, clock, session_conninfo(dsn, f"{gateway_name} load"), _LOAD_LINKS)
         #: For single short requests: volumes, numbers, small tables.
         self._link = Link(reactor, clock, session_conninfo(dsn, f"{gateway_name} admin"))
+        #: For renewals alone: a request that waits for a lock must not hold them up.
+        self._lease = Link(reactor, clock, session_conninfo(dsn, f"{gateway_name} lease"))
         #: For background work, whose requests are longer.
         self._maintenance = Link(reactor, clock, session_conninfo(dsn, f"{gateway_name} maintenance"))
         self._gateway = 0

@@ -1,8 +1,12 @@
 """How the rules of a sound volume are asked in SQL, chunk by chunk.
 
-A rule is a SELECT of (number, name, right, detail) of what breaks it, as `metastore.findings` takes them. The rules of
-one *scan* drive over the same table and go together in one statement per chunk of it, so that each statement sees one
-state of the tree: a batch is in it whole or not at all, and a house that serves meanwhile breaks no rule by it.
+A rule is a SELECT of (number, name, right, detail) of what breaks it, as `metastore.findings` takes them, from
+`piece`: the next rows of a table by its key. The rules of one *scan* go together in one statement, so that each sees
+one state of the tree: a batch is in it whole or not at all, and a house that serves meanwhile breaks no rule by it.
+
+Nothing is left to the planner that could read more than the chunk: its rows are taken once, in the order of the key,
+and what is looked for beside them is looked up row by row. OFFSET 0 keeps such a look-up from becoming a join, in which
+a directory, or the volume, might be read whole for every chunk.
 """
 
 from __future__ import annotations
@@ -39,15 +43,14 @@ def chunk(table: str) -> str:
 
 def broken(rule: str, table: str, columns: str, condition: str) -> Rule:
     """Return *rule*: in each chunk of *table* no row meets *condition*; *columns* are what it selects of one."""
-    return (rule, f"SELECT {columns} FROM {table} {_CHUNK_OF[table][0]} WHERE {chunk(table)} AND ({condition})")
+    return (rule, f"SELECT {columns} FROM piece {_CHUNK_OF[table][0]} WHERE {condition}")
 
 
 def recounted(rule: str, column: str, counted: str, only: str = "true") -> Rule:
     """Return *rule*: of inodes that meet *only*, *column* is what *counted* says."""
     select = (
         f"SELECT i.ino, ''::bytea, c.n, format('{column} %s, counted %s', i.{column}, c.n)"
-        f" FROM inode i, LATERAL (SELECT ({counted})::bigint AS n) c"
-        f" WHERE {chunk('inode')} AND {only} AND i.{column} <> c.n"
+        f" FROM piece i, LATERAL (SELECT ({counted})::bigint AS n) c WHERE {only} AND i.{column} <> c.n"
     )
     return (rule, select)
 
@@ -58,9 +61,36 @@ def key_types(table: str) -> tuple[int, ...]:
 
 
 def scan(name: str, table: str, rules: tuple[Rule, ...]) -> Statement:
-    """Return the statement that runs *rules* over a chunk of *table*: volume, key before it, last key, limit."""
-    types = key_types(table)
-    return Statement(f"audit {name}", together(rules, 2 * len(types) + 2), (INT8, *types, *types, INT8))
+    """Return the statement that runs *rules* over the next rows of *table*.
+
+    Its parameters: volume, the key before them, how many rows, and how many findings of a rule. The last row that it
+    returns names no rule: it is the key of the last row that was looked at (see `next_key`).
+    """
+    alias, columns, types = _CHUNK_OF[table]
+    key = ", ".join(f"{alias}.{column}" for column in columns)
+    before = ", ".join(f"${number + 2}" for number in range(len(columns)))
+    numbers = [column for column, kind in zip(columns, types, strict=True) if kind == INT8]
+    names = [column for column, kind in zip(columns, types, strict=True) if kind == BYTEA]
+    first, second = [*(f"{column}::bigint" for column in numbers), "NULL::bigint", "NULL::bigint"][:2]
+    last = ", ".join(f"{column} DESC" for column in columns)
+    piece = (
+        f"SELECT {alias}.* FROM {table} {alias} WHERE {alias}.vol = $1 AND ({key}) > ({before})"
+        f" ORDER BY {key} LIMIT ${len(columns) + 2}"
+    )
+    return Statement(
+        f"audit {name}",
+        f"WITH piece AS MATERIALIZED ({piece}) {together(rules, len(columns) + 3)} UNION ALL"
+        f" (SELECT NULL, {first}, {names[0] if names else 'NULL::bytea'}, {second}, NULL FROM piece"
+        f" ORDER BY {last} LIMIT 1)",
+        (INT8, *types, INT8, INT8),
+    )
+
+
+def next_key(table: str, number: int | None, name: bytes | None, second: int | None) -> tuple[int | bytes, ...]:
+    """Return the key of *table* that the last row of a `scan` tells."""
+    numbers = iter((number, second))
+    key = (name if kind == BYTEA else next(numbers) for kind in key_types(table))
+    return tuple(each for each in key if each is not None)
 
 
 def together(rules: tuple[Rule, ...], limit: int) -> str:

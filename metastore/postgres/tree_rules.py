@@ -10,7 +10,7 @@ _NAMES = "SELECT count(*) FROM edge e WHERE e.vol = i.vol AND e.ino = i.ino"
 _LIVE_NAMES = f"{_NAMES} AND NOT e.ghost"
 _BELOW = "SELECT count(*) FROM edge e WHERE e.vol = i.vol AND e.parent = i.ino AND NOT e.ghost"
 _SUBDIRECTORIES = f"{_BELOW} AND {_IS_DIRECTORY_NAME.format('e')}"
-_HAS_HISTORY = "EXISTS (SELECT 1 FROM version r WHERE r.vol = i.vol AND r.ino = i.ino)"
+_HAS_HISTORY = "EXISTS (SELECT 1 FROM version r WHERE r.vol = i.vol AND r.ino = i.ino OFFSET 0)"
 _MARK = "(SELECT v.{0} FROM volume v WHERE v.vol = $1)"
 
 
@@ -25,9 +25,9 @@ INODE_RULES: tuple[Rule, ...] = (
     (
         "inode.named",
         # A directory has one name, the root none; anything else has some, or a history that keeps it.
-        f"SELECT {_INO}, c.n, format('%s names', c.n) FROM inode i, LATERAL (SELECT"
+        f"SELECT {_INO}, c.n, format('%s names', c.n) FROM piece i, LATERAL (SELECT"
         f"  CASE WHEN i.type = 2 THEN ({_NAMES}) ELSE ({_LIVE_NAMES}) END AS n) c"
-        " WHERE i.vol = $1 AND i.ino > $2 AND i.ino <= $3 AND CASE WHEN i.ino = 1 THEN c.n <> 0"
+        " WHERE CASE WHEN i.ino = 1 THEN c.n <> 0"
         f"  WHEN i.type = 2 THEN c.n <> 1 ELSE c.n = 0 AND NOT {_HAS_HISTORY} END",
     ),
     _inode(
@@ -37,7 +37,9 @@ INODE_RULES: tuple[Rule, ...] = (
         " WHERE e.vol = i.vol AND e.ino = i.ino HAVING count(*) = 1) END",
         "format('parent %s', i.parent)",
         "CASE WHEN i.type <> 2 THEN i.parent <> 0 WHEN i.ino = 1 THEN i.parent <> 1"
-        " ELSE NOT EXISTS (SELECT 1 FROM edge e WHERE e.vol = i.vol AND e.parent = i.parent AND e.ino = i.ino) END",
+        # OFFSET 0: the names of the inode, and never those of its parent, which may be a million.
+        " ELSE NOT EXISTS (SELECT 1 FROM (SELECT e.parent FROM edge e WHERE e.vol = i.vol AND e.ino = i.ino OFFSET 0) n"
+        "  WHERE n.parent = i.parent) END",
     ),
     _inode(
         "inode.target",
@@ -79,7 +81,7 @@ INODE_RULES: tuple[Rule, ...] = (
     ),
 )
 
-_NAMED = "EXISTS (SELECT 1 FROM inode i WHERE i.vol = e.vol AND i.ino = e.ino AND ({0}))"
+_NAMED = "EXISTS (SELECT 1 FROM inode i WHERE i.vol = e.vol AND i.ino = e.ino AND ({0}) OFFSET 0)"
 
 
 def _edge(rule: str, right: str, detail: str, condition: str) -> Rule:
@@ -92,7 +94,7 @@ EDGE_RULES: tuple[Rule, ...] = (
         "edge.parent",
         "e.ino",
         "'its parent is no directory'",
-        "NOT EXISTS (SELECT 1 FROM inode i WHERE i.vol = e.vol AND i.ino = e.parent AND i.type = 2)",
+        "NOT EXISTS (SELECT 1 FROM inode i WHERE i.vol = e.vol AND i.ino = e.parent AND i.type = 2 OFFSET 0)",
     ),
     _edge(
         "edge.form",
@@ -125,7 +127,7 @@ EDGE_RULES: tuple[Rule, ...] = (
         "NULL",
         "'a ghost is a directory with nothing in it'",
         f"e.ghost AND ({_NAMED.format('i.type <> 2')} OR EXISTS (SELECT 1 FROM edge l"
-        "  WHERE l.vol = e.vol AND l.parent = e.ino AND NOT l.ghost))",
+        "  WHERE l.vol = e.vol AND l.parent = e.ino AND NOT l.ghost OFFSET 0))",
     ),
 )
 
@@ -134,7 +136,7 @@ META_RULES: tuple[Rule, ...] = (
         "meta.inode",
         "object_meta",
         "m.ino, ''::bytea, NULL::bigint, 'it belongs to no file'",
-        "NOT EXISTS (SELECT 1 FROM inode i WHERE i.vol = m.vol AND i.ino = m.ino AND i.type = 1)",
+        "NOT EXISTS (SELECT 1 FROM inode i WHERE i.vol = m.vol AND i.ino = m.ino AND i.type = 1 OFFSET 0)",
     ),
 )
 
@@ -143,13 +145,14 @@ VERSION_RULES: tuple[Rule, ...] = (
         "version.inode",
         "version",
         "r.parent, r.skey, NULL::bigint, format('version %s is no file: ino %s', r.seq, r.ino)",
-        "r.ino <> 0 AND NOT EXISTS (SELECT 1 FROM inode i WHERE i.vol = r.vol AND i.ino = r.ino AND i.type = 1)",
+        "r.ino <> 0 AND NOT EXISTS ("
+        "  SELECT 1 FROM inode i WHERE i.vol = r.vol AND i.ino = r.ino AND i.type = 1 OFFSET 0)",
     ),
     broken(
         "version.parent",
         "version",
         "r.parent, r.skey, NULL::bigint, 'its parent is no directory'",
-        "NOT EXISTS (SELECT 1 FROM inode i WHERE i.vol = r.vol AND i.ino = r.parent AND i.type = 2)",
+        "NOT EXISTS (SELECT 1 FROM inode i WHERE i.vol = r.vol AND i.ino = r.parent AND i.type = 2 OFFSET 0)",
     ),
 )
 

@@ -7,17 +7,17 @@ from msgspec.structs import replace
 
 from foundation.crash import crash_point
 from foundation.errors import BucketExists, BucketNotEmpty, BucketNotFound, NoReply
-from metastore import schema
-from metastore.api import Holding, NumberBlock
-from metastore.postgres.committer import LOCK_CLASS
-from metastore.postgres.decoding import INODE_COLUMNS, VOLUME_COLUMNS, volume
+from metastore.api import GatewayGone, Holding, NumberBlock, VolumeTaken
+from metastore.postgres.committer import END_BACKENDS
+from metastore.postgres.decoding import INODE_COLUMNS, VOLUME_COLUMNS, tuples, volume
 from metastore.postgres.encoding import INT8, JSON, TEXT, bigint
 from metastore.postgres.parts import FENCED, Parts
-from metastore.postgres.rows import ROW_TABLES, quoted
+from metastore.postgres.rows import ROW_TABLES
 from metastore.postgres.session import SqlError, Statement
-from metastore.records import FIRST_COOKIE, ROOT_INO, Gateway, Inode, Reply, Volume
+from metastore.records import FIRST_COOKIE, ROOT_INO, Inode, Reply, Volume
 
 _take_after_commit = crash_point("take_volume.after_commit")
+_release_after_commit = crash_point("release_volume.after_commit")
 _reserve_after_commit = crash_point("reserve.after_commit")
 
 #: SQLSTATE of gatefold_drop_volume: the volume is not empty.
@@ -26,21 +26,8 @@ _NOT_EMPTY = "GF003"
 _MAX_REPLIES, _REPLY_ROWS = 65_536, 256
 _NUMBERS = {"ino": ROOT_INO + 1, "cookie": FIRST_COOKIE, "content": 1, "blob": 1}
 
-_REGISTER = Statement(
-    "register", "INSERT INTO gateway (name, started, address, beat) VALUES ($1, $2, '', 0) RETURNING id", (TEXT, INT8)
-)
-#: The committer of a connected gateway holds an advisory lock under the gateway's number.
-_CONNECTED = Statement(
-    "connected gateways",
-    f"""
-    SELECT DISTINCT {quoted(schema.gateway.columns, "g.")} FROM pg_locks l JOIN gateway g ON g.id = l.objid::bigint
-    WHERE l.locktype = 'advisory' AND l.granted AND l.classid = {LOCK_CLASS} AND g.id <> $1
-      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    ORDER BY 1
-    """,
-    (INT8,),
-)
 _VOLUMES = Statement("volumes", f"SELECT {VOLUME_COLUMNS} FROM volume v ORDER BY v.name", ())
+_ELSEWHERE = Statement("volumes elsewhere", f"SELECT {VOLUME_COLUMNS} FROM volume v WHERE v.holder <> $1", (INT8,))
 _MARKS = ", ".join(f"next_{kind}" for kind in _NUMBERS)
 _ROOT = ROW_TABLES[Inode].upsert.types
 _CREATE = Statement(
@@ -67,11 +54,22 @@ _MADE_BEFORE = Statement(
     (TEXT, INT8, INT8, INT8),
 )
 _DROP = Statement("drop volume", "SELECT gatefold_drop_volume($1, $2, $3, $4)", (INT8, INT8, INT8, INT8))
+#: $3 and $4 are what the taker saw. A run whose row is gone takes nothing: others count its volumes as free.
 _TAKE = Statement(
     "take volume",
-    f"UPDATE volume v SET holder = $2, epoch = epoch + 1 WHERE vol = $1 RETURNING {VOLUME_COLUMNS}",
-    (INT8, INT8),
+    """
+    WITH me AS (SELECT id FROM gateway WHERE id = $2 AND beat >= 0 FOR KEY SHARE)
+    UPDATE volume v SET holder = me.id, epoch = v.epoch + 1 FROM me WHERE v.vol = $1 AND v.holder = $3 AND v.epoch = $4
+    """,
+    (INT8, INT8, INT8, INT8),
 )
+_RELEASE = Statement(
+    "release volume",
+    "UPDATE volume SET holder = 0 WHERE vol = $1 AND holder = $2 AND epoch = $3",
+    (INT8, INT8, INT8),
+)
+_VOLUME_OF = Statement("volume", f"SELECT {VOLUME_COLUMNS} FROM volume v WHERE v.vol = $1", (INT8,))
+_VOLUME_NAMED = Statement("volume named", f"SELECT {VOLUME_COLUMNS} FROM volume v WHERE v.name = $1", (TEXT,))
 _REPLIES = Statement(
     "read replies",
     "SELECT epoch, number, replies FROM reply_cache WHERE vol = $1 AND (epoch, number) < ($2, $3)"
@@ -109,22 +107,16 @@ class PgVolumes(Parts):
     skipped, and nothing else happens.
     """
 
-    async def register_gateway(self, name: str) -> Gateway:
-        """Insert a row for this run, and start committing under its number."""
-        started = self._clock.now_ns()
-        rows = await self._query((_REGISTER, [name.encode(), bigint(started)]))
-        gateway = Gateway(rows[0][0], name, started)
-        await self._committer.start(gateway.id)
-        self._gateway = gateway.id
-        return gateway
+    _won: dict[int, int]  # volume -> the highest epoch that a call of this process won
 
     async def volumes(self) -> list[Volume]:
         """Return every volume, by name."""
         return sorted(map(volume, await self._query((_VOLUMES, []))), key=lambda each: each.name)
 
-    async def connected_gateways(self) -> list[Gateway]:
-        """Return the other gateways whose committer is connected, by number."""
-        return [Gateway(*row) for row in await self._query((_CONNECTED, [bigint(self._gateway)]))]
+    async def volumes_elsewhere(self) -> list[Volume]:
+        """Return the volumes that this gateway does not hold, by name."""
+        rows = await self._query((_ELSEWHERE, [bigint(self._gateway)]))
+        return sorted(map(volume, rows), key=lambda each: each.name)
 
     async def create_volume(self, made: Volume, root: Inode) -> Volume:
         """Insert *made* with its *root*, held by this gateway at epoch 1; raise BucketExists."""
@@ -137,6 +129,7 @@ class PgVolumes(Parts):
         if not rows:
             raise BucketExists(made.name)
         vol = rows[0][0]
+        self._won[vol] = 1
         self._ledger.serve(vol, 1)
         return replace(made, vol=vol, holder=self._gateway, epoch=1)
 
@@ -155,19 +148,64 @@ class PgVolumes(Parts):
             raise
         self._ledger.leave(vol)
 
-    async def take_volume(self, vol: int) -> Holding:
-        """Make this gateway the holder, and only then load; raise BucketNotFound."""
+    async def volume_of(self, vol: int) -> Volume | None:
+        """Return the row of *vol* as it is now."""
+        rows = await self._query((_VOLUME_OF, [bigint(vol)]))
+        return volume(rows[0]) if rows else None
+
+    async def volume_named(self, name: str) -> Volume | None:
+        """Return the row of the volume *name* as it is now."""
+        rows = await self._query((_VOLUME_NAMED, [name.encode()]))
+        return volume(rows[0]) if rows else None
+
+    async def take_volume(self, vol: int, holder: int, epoch: int) -> Holding:
+        """Become the holder if *holder* holds *vol* at *epoch*, and only then load.
+
+        Raise VolumeTaken, BucketNotFound or GatewayGone.
+        """
         if self._committer.stopped is not None:
             raise self._committer.stopped
-        self._ledger.leave(vol)
-        rows = await self._query((_TAKE, [bigint(vol), bigint(self._gateway)]))
+        if holder not in (0, self._gateway):
+            # Stopped in the middle of sending a batch, it would keep the row locked for as long as it likes.
+            await self._query((END_BACKENDS, [bigint(holder)]))
+        take = (_TAKE, [bigint(each) for each in (vol, self._gateway, holder, epoch)])
+        row = (_VOLUME_OF, [bigint(vol)])
+        rows = tuples((await self._link.query([take, row]))[1])
         _take_after_commit()
         if not rows:
+            self._ledger.leave(vol)
             raise BucketNotFound(f"volume {vol}")
-        taken = volume(rows[0])
-        replies = await self._replies(vol, taken.epoch)
-        self._ledger.serve(vol, taken.epoch)
-        return Holding(taken, replies)
+        self._claim(volume(rows[0]), holder, epoch)
+        self._ledger.leave(vol)
+        replies = await self._replies(vol, epoch + 1)
+        if self._won[vol] != epoch + 1:
+            raise VolumeTaken(f"volume {vol} was taken again, at epoch {self._won[vol]}")
+        self._ledger.serve(vol, epoch + 1)
+        return Holding(volume(rows[0]), replies)
+
+    def _claim(self, found: Volume, holder: int, epoch: int) -> None:
+        """Let one call of this process win *found*, the row after an attempt to take it; raise for all others.
+
+        The row alone cannot tell: an attempt whose answer was lost is sent again and finds its own work.
+        """
+        if found.holder != self._gateway:
+            self._ledger.leave(found.vol)
+        if (found.holder, found.epoch) == (holder, epoch):
+            raise GatewayGone(f"gateway {self._gateway} has no living row")
+        if (found.holder, found.epoch) != (self._gateway, epoch + 1) or self._won.get(found.vol, 0) > epoch:
+            raise VolumeTaken(f"volume {found.vol} is held by gateway {found.holder} at epoch {found.epoch}")
+        self._won[found.vol] = found.epoch
+
+    async def release_volume(self, vol: int) -> None:
+        """Hold *vol* no more, once all that was committed is durable."""
+        epoch = self._ledger.epochs.get(vol)
+        if epoch is None:
+            return
+        await self._ledger.wait(vol, self._ledger.last)
+        await self._query((_RELEASE, [bigint(each) for each in (vol, self._gateway, epoch)]))
+        _release_after_commit()
+        if self._ledger.epochs.get(vol) == epoch:
+            self._ledger.leave(vol)
 
     async def _replies(self, vol: int, epoch: int) -> tuple[Reply, ...]:
         """Return the newest replies of *vol*, oldest first."""

@@ -18,8 +18,8 @@ volume = Table(
     Column("owner", Text, nullable=False),
     # When it was made.
     number("created"),
-    # gateway.id of the process that serves it, 0 = none. Changed by take_volume alone; every batch holds this row
-    # FOR SHARE until it is committed, so a change waits for the batches before it and fails those after it.
+    # gateway.id of the process that serves it, 0 = none. Changed by take_volume and release_volume; every batch holds
+    # this row FOR SHARE until it is committed, so a change waits for the batches before it and fails those after it.
     number("holder"),
     # Grows by one at each take_volume; with `holder` it is the fence.
     number("epoch"),

@@ -61,6 +61,7 @@ STATUS: dict[type[FsError], s] = {
     errors.RangeNotSatisfiable: s.NFS3ERR_INVAL,
     errors.NotSupported: s.NFS3ERR_NOTSUPP,
     errors.Unavailable: s.NFS3ERR_JUKEBOX,
+    errors.HeldElsewhere: s.NFS3ERR_JUKEBOX,
     errors.Corrupt: s.NFS3ERR_IO,
 }
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _NS = 1_000_000_000
 _NS_PER_MS = 1_000_000
+_UNAVAILABLE = 503
+#: When to ask again, where S3 says 503: a volume changes its gateway, or the database catches up, within seconds.
+_RETRY_AFTER_SECONDS = "1"
 _log = Logger()
 _access = Logger(namespace="protocols.s3.access")
 
@@ -136,6 +139,8 @@ class Door:
         if isinstance(error, NotModified):
             return Answer(status, _etag_of_condition(head))
         headers = [("content-type", "application/xml")]
+        if status == _UNAVAILABLE:
+            headers.append(("retry-after", _RETRY_AFTER_SECONDS))
         if isinstance(error, RangeNotSatisfiable):
             headers.append(("accept-ranges", "bytes"))
         details = error.details if isinstance(error, S3Error) else {}

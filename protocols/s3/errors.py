@@ -47,6 +47,7 @@ FS_ERRORS: dict[type[FsError], tuple[str, int, str]] = {
     errors.RangeNotSatisfiable: ("InvalidRange", 416, "The requested range is not satisfiable."),
     errors.NotSupported: ("NotImplemented", 501, "The operation is not offered for this object."),
     errors.Unavailable: ("ServiceUnavailable", 503, "Service is unable to handle the request. Try again."),
+    errors.HeldElsewhere: ("ServiceUnavailable", 503, "Another gateway serves the bucket. Try again."),
     errors.Corrupt: ("InternalError", 500, "No copy of the object's bytes matches its checksum."),
 }
 

@@ -20,6 +20,8 @@ PLACE = st.integers(0, 3)
 FILE = st.integers(0, 1)
 CELL = st.integers(0, 2)
 PICK = st.integers(0, 1 << 16)
+#: Where memory is lost all the time, nothing comes of it.
+SELDOM = st.sampled_from([False, False, False, True])
 #: More operations under way than this make the search for an order long, and find nothing that fewer do not.
 MOST_UNDER_WAY = 7
 
@@ -27,9 +29,9 @@ MOST_UNDER_WAY = 7
 class ConcurrentMachine(RuleBasedStateMachine):
     """Callers of both doors, and a schedule."""
 
-    @initialize(tiny=st.booleans(), loads=st.booleans(), bodies=st.booleans())
-    def begin(self, tiny: bool, loads: bool, bodies: bool) -> None:
-        self.world = World(0 if tiny else 1 << 20)
+    @initialize(tiny=st.booleans(), cold=st.booleans(), loads=st.booleans(), bodies=st.booleans())
+    def begin(self, tiny: bool, cold: bool, loads: bool, bodies: bool) -> None:
+        self.world = World(0 if tiny else 1 << 20, cold=cold)
         self._hold(loads, bodies)
 
     def _hold(self, loads: bool, bodies: bool) -> None:
@@ -111,18 +113,20 @@ class ConcurrentMachine(RuleBasedStateMachine):
     def a_batch_is_durable(self) -> None:
         self.world.metastore.release_batch()
 
-    @rule()
-    def a_batch_is_refused(self) -> None:
-        self.world.refuse_batch()
+    @rule(really=SELDOM)
+    def a_batch_is_refused(self, really: bool) -> None:
+        if really:
+            self.world.refuse_batch()
 
     @rule(seconds=st.sampled_from([1.0, 6.0]))
     def time_passes(self, seconds: float) -> None:
         self.world.clock.advance(seconds)
 
-    @rule(applied=st.booleans())
-    def the_process_dies(self, applied: bool) -> None:
-        self.world.crash(applied=applied)
-        self._hold(*self.held)
+    @rule(really=SELDOM, applied=st.booleans())
+    def the_process_dies(self, really: bool, applied: bool) -> None:
+        if really:
+            self.world.crash(applied=applied)
+            self._hold(*self.held)
 
     # ---------------------------------------------------------------- what must hold
 
@@ -155,6 +159,7 @@ def settle(world: World) -> None:
     for on in ("names", 0, 1):
         world.check(on)
         world.check_volatile(on)
+    world.check_verifiers()
     assert not world.faults, "\n\n".join(world.faults)
     world.clock.advance(60)
     assert world.findings() == []

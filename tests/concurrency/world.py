@@ -115,7 +115,7 @@ class Segment:
 class World:
     """One bucket with the names of NAMES, to come and go, and FILES, which stay."""
 
-    def __init__(self, cache_bytes: int) -> None:
+    def __init__(self, cache_bytes: int, *, cold: bool = True) -> None:
         self.database = MemoryDatabase()
         self._cache_bytes = cache_bytes
         self.bodies = GatedBodies(ManualClock())
@@ -133,15 +133,17 @@ class World:
         guarded = CreateMode.GUARDED
         self.files = [run(self.ns.create(ROOT, root, name, guarded, SetAttr(), b"")).file.file for name in FILES]
         self.segments = [Segment(self._durable_names(), self._durable_cells())]
-        self.crash(applied=False)  # so that the first loads are cold
+        if cold:
+            self.crash(applied=False)
 
     def open(self) -> None:
         """Start a gateway on what the rooms hold."""
         self.clock = ManualClock(1_700_000_000_000_000_000 + self.now * 1_000_000_000)
         self.bodies.puts, self.bodies.reads, self.bodies.gated = [], [], False
         self.metastore = GatedMetaStore(self.clock, self.database)
+        dead = frozenset(self.database.gateways)
         run(self.metastore.register_gateway("test"))
-        self.ns = GatefoldNamespace(self.metastore, self.bodies, self.clock, self._cache_bytes)
+        self.ns = GatefoldNamespace(self.metastore, self.bodies, self.clock, self._cache_bytes, predecessors=dead)
         run(self.ns.open())
         crashed = self.metastore.refused
 
@@ -353,6 +355,14 @@ class World:
 
     def _left(self, on: Any) -> Any:
         return self._durable_names() if on == "names" else self._durable_cells()[on]
+
+    def check_verifiers(self) -> None:
+        """Raise if two incarnations gave one write verifier: a COMMIT would promise what the first has lost."""
+        seen: set[bytes] = set()
+        for segment in self.segments:
+            mine = {record.result.verifier for record in segment.records if hasattr(record.result, "verifier")}
+            assert not mine & seen, "a write verifier outlived its incarnation"
+            seen |= mine
 
     def check_volatile(self, on: Any) -> None:
         """Raise unless what NFS was shown of a file, UNSTABLE data included, is one order of what was done to it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from metastore_house import directory, edge, file, houses, new_volume  # noqa: F401
+from metastore_house import directory, edge, file, houses, new_volume, take  # noqa: F401
 from msgspec.structs import replace
 from postgres_server import migrated_dsn, postgres  # noqa: F401
 from sound_volume import (
@@ -283,7 +283,7 @@ def test_what_waits_to_be_freed_is_counted(houses):
         await committed(store, Change(s.vol, rows))
         assert await store.doom(s.vol, 3, 1) == 1
         assert await store.backlog(s.vol) == Backlog(1, 1, 1, 1, 1, 1, 1, 3)
-        await store.take_volume(s.vol)
+        await take(store, s.vol)
         assert await store.backlog(s.vol) == Backlog(2, 1, 0, 1, 1, 1, 1, 3)
         empty = await new_volume(store, "empty")
         assert await store.backlog(empty) == Backlog()

@@ -6,7 +6,7 @@ import random
 
 import psycopg
 import pytest
-from metastore_house import House, edge, file, houses, new_volume  # noqa: F401
+from metastore_house import House, edge, file, houses, new_volume, take  # noqa: F401
 from msgspec.structs import replace
 from postgres_server import migrated_dsn, postgres  # noqa: F401
 from reactor_run import run_on_reactor
@@ -71,7 +71,7 @@ def test_a_batch_that_is_nearly_full_of_swaps_means_what_its_changes_mean(migrat
 
 
 def _lose_fence(_house, _store, other, vol):
-    return other.take_volume(vol)
+    return take(other, vol)
 
 
 #: What is done before the batch, if anything, and the last Change of the batch, by which it is refused.

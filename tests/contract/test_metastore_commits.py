@@ -1,7 +1,7 @@
 """Group commit: order, fence, refusal, and what a reader sees. DESIGN 2."""
 
 import pytest
-from metastore_house import directory, edge, file, houses, new_volume  # noqa: F401
+from metastore_house import directory, edge, file, houses, new_volume, take  # noqa: F401
 from postgres_server import migrated_dsn, postgres  # noqa: F401
 
 from foundation.aio import pause, start
@@ -180,7 +180,7 @@ def test_a_refused_batch_crashes_its_volumes_until_they_are_taken_again(houses, 
         with pytest.raises(NoReply):
             store.commit(Change(vol, (file(vol, 8),)))
         assert await store.load_inodes(other, [7]) == []
-        assert (await store.take_volume(vol)).volume.epoch == 2
+        assert (await take(store, vol)).volume.epoch == 2
         await committed(store, Change(vol, (file(vol, 8),)))
         assert [inode.ino for inode in await store.load_inodes(vol, [2, 8])] == [2, 8]
         assert store.pending_bytes == 0
@@ -231,7 +231,7 @@ def test_a_volume_taken_over_refuses_the_old_holder(houses):
         await committed(old, Change(vol, (file(vol, 2),)))
         crashed = []
         old.refused = lambda volume, _error: crashed.append(volume)
-        holding = await new.take_volume(vol)
+        holding = await take(new, vol)
         assert (holding.volume.holder, holding.volume.epoch) == (new.gateway.id, 2)
         with pytest.raises(NoReply):
             await committed(old, Change(vol, (file(vol, 3),)))
@@ -253,10 +253,10 @@ def test_replies_are_found_by_who_takes_the_volume_over_oldest_first(houses):
             for reply in sent[chunk : chunk + 2]:
                 number = old.commit(Change(vol, (file(vol, 2),), reply=reply))
             await old.wait(vol, number)
-        assert (await new.take_volume(vol)).replies == tuple(sent)
+        assert (await take(new, vol)).replies == tuple(sent)
         extra = Reply(b"after", b"x")
         await committed(new, Change(vol, reply=extra))
-        assert (await new.take_volume(vol)).replies == (*sent, extra)
+        assert (await take(new, vol)).replies == (*sent, extra)
 
     houses.run(work)
 

@@ -5,7 +5,7 @@ import itertools
 import psycopg
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from metastore_house import House, new_volume
+from metastore_house import House, new_volume, take
 from msgspec.structs import astuple, replace
 from postgres_server import migrated_dsn, postgres  # noqa: F401
 from reactor_run import run_on_reactor
@@ -150,7 +150,7 @@ async def apply_batches(store, vol, batches):
             await store.wait(vol, numbers.pop())
         except NoReply:
             refused.append(True)
-            await store.take_volume(vol)
+            await take(store, vol)
         else:
             refused.append(False)
     return refused
@@ -188,7 +188,7 @@ def test_a_batch_leaves_what_its_changes_would_leave_one_by_one(migrated_dsn, ba
             assert await apply_batches(memory, in_memory, plan) == await apply_batches(database, in_database, plan)
             assert rows_in_postgres(migrated_dsn, in_database) == rows_in_memory(memory, in_memory)
             sides = ((memory, in_memory), (database, in_database))
-            replies = [(await store.take_volume(vol)).replies for store, vol in sides]
+            replies = [(await take(store, vol)).replies for store, vol in sides]
             assert replies[0] == replies[1]
         finally:
             for house in houses:

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from metastore_house import House
+from metastore_house import House, take
 from old_database import columns_of, make_old, rows_of
 from postgres_server import empty_dsn, migrated_dsn, postgres  # noqa: F401
 from psycopg.conninfo import conninfo_to_dict
@@ -98,7 +98,7 @@ def test_an_old_database_is_upgraded_with_all_that_it_holds(empty_dsn):
 
     async def work(house):
         store = await house.gateway()
-        holding = await store.take_volume(1)
+        holding = await take(store, 1)
         assert (holding.volume.name, holding.volume.settings) == ("data", {"k": "v"})
         assert [finding async for finding in store.audit(1)] == []
         assert [each.edge.skey for each in await store.resolve_path(1, 1, [b"dir/", b"two"])] == [b"dir/", b"two"]

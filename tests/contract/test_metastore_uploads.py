@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from metastore_house import edge, file, houses, new_volume  # noqa: F401
+from metastore_house import edge, file, houses, new_volume, take  # noqa: F401
 from msgspec.structs import replace
 from postgres_server import migrated_dsn, postgres  # noqa: F401
 from psycopg import sql
@@ -150,7 +150,7 @@ def test_drafts_of_the_present_epoch_are_left_alone_and_those_of_closed_ones_are
         assert (await first.load_blob(vol, 1)).refs == 6
         # The Change that names a draft takes it off the list.
         await committed(first, file(vol, 2, content=7, extents=3), drops=((Reclaim, (7,)),))
-        await second.take_volume(vol)
+        await take(second, vol)
         assert await second.reclaim(vol, 2) == 2
         assert await second.reclaim(vol, 2) == 1
         assert await second.reclaim(vol, 2) == 0
@@ -168,7 +168,7 @@ def test_uploads_of_a_volume_that_is_not_held_are_left_alone(houses):
         first, second = await house.gateway(), await house.gateway()
         vol = await new_volume(first)
         await committed(first, upload(vol, b"u", b"k", ended=1), part(vol, b"u", 1, 9))
-        await second.take_volume(vol)
+        await take(second, vol)
         with pytest.raises(NoReply):
             await first.reap_uploads(vol, 5, 10)
         assert len(await second.load_parts(vol, b"u", 0, 9)) == 1
@@ -252,3 +252,29 @@ def test_a_page_reads_what_it_returns_by_an_index_and_sorts_nothing(crowded_dsn,
     assert index in {node.get("Index Name") for node in nodes}
     assert not [node for node in nodes if node["Node Type"] == "Seq Scan"]
     assert rows_read(nodes) <= most
+
+
+#: Places inside the tables: what a scan of the audit looks at, 50 rows from there, does not grow with the tables.
+PLACES = [
+    ("inode", (1, 500)),
+    ("edge", (1, 1, b"n2")),
+    ("part", (1, b"u1", 500)),
+    ("upload", (1, b"u2")),
+    ("reclaim", (1, 500)),
+    ("blob", (1, 500)),
+]
+
+
+@pytest.mark.parametrize(("table", "before"), PLACES, ids=lambda each: each if isinstance(each, str) else "")
+@pytest.mark.parametrize("has_statistics", [True, False])
+def test_a_chunk_of_the_audit_reads_what_belongs_to_it(crowded_dsn, table, before, has_statistics):
+    with psycopg.connect(crowded_dsn) as connection:
+        connection.execute("UPDATE extent SET content = content + 9000")  # not the contents that the parts have
+        if not has_statistics:
+            connection.execute(
+                "DELETE FROM pg_statistic WHERE starelid IN (SELECT oid FROM pg_class WHERE relkind='r')"
+            )
+    for each, rules in audit._SCANS:
+        if each == table:
+            nodes = plan_of(crowded_dsn, rules, (*before, 50, 100), analyze=True)
+            assert rows_read(nodes) <= 50 * 40, rules.name

@@ -1,7 +1,7 @@
 """Volumes, numbers, garbage and the small tables."""
 
 import pytest
-from metastore_house import directory, edge, file, houses, new_volume, root  # noqa: F401
+from metastore_house import directory, edge, file, houses, new_volume, root, take  # noqa: F401
 from postgres_server import migrated_dsn, postgres  # noqa: F401
 
 from foundation.errors import BucketExists, BucketNotEmpty, BucketNotFound, NoReply
@@ -46,10 +46,10 @@ def test_taking_a_volume_raises_its_epoch_and_unknown_ones_are_not_found(houses)
         first, second = await house.gateway(), await house.gateway()
         assert first.gateway.id != second.gateway.id
         vol = await new_volume(first)
-        epochs = [(await store.take_volume(vol)).volume.epoch for store in (second, first, first)]
+        epochs = [(await take(store, vol)).volume.epoch for store in (second, first, first)]
         assert epochs == [2, 3, 4]
         with pytest.raises(BucketNotFound):
-            await first.take_volume(404)
+            await first.take_volume(404, 0, 1)
 
     houses.run(work)
 
@@ -62,7 +62,7 @@ def test_numbers_come_in_blocks_that_never_meet(houses):
         for kind, start in starts.items():
             block = await first.reserve(vol, kind, 10)
             assert (block.first, block.last) == (start, start + 9)
-        await second.take_volume(vol)
+        await take(second, vol)
         for kind, start in starts.items():
             block = await second.reserve(vol, kind, 1)
             assert (block.first, block.last) == (start + 10, start + 10)
@@ -84,7 +84,7 @@ def test_blob_ids_without_a_row_are_garbage_once_their_epoch_is_closed(houses):
         await committed(first, Blob(vol, block.first, 5, 1, 1))
         ids = list(range(block.first - 1, block.last + 30))
         assert await first.unreferenced(vol, ids) == []
-        await second.take_volume(vol)
+        await take(second, vol)
         later = await second.reserve_blobs(vol, 5)
         assert later.first == block.last + 1
         assert await second.unreferenced(vol, ids) == list(range(block.first + 1, block.last + 1))
@@ -138,7 +138,7 @@ def test_garbage_of_a_volume_that_is_not_held_is_left_alone(houses):
         first, second = await house.gateway(), await house.gateway()
         vol = await new_volume(first)
         await committed(first, Blob(vol, 1, 5, 0, 1))
-        await second.take_volume(vol)
+        await take(second, vol)
         with pytest.raises(NoReply):
             await first.doom(vol, 1, 10)
         with pytest.raises(NoReply):
@@ -177,7 +177,7 @@ def test_a_volume_is_dropped_by_its_holder_alone(houses):
     async def work(house):
         first, second = await house.gateway(), await house.gateway()
         vol = await new_volume(first)
-        await second.take_volume(vol)
+        await take(second, vol)
         with pytest.raises(NoReply):
             await first.drop_volume(vol)
         with pytest.raises(NoReply):

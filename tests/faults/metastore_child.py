@@ -6,7 +6,7 @@ Usage: metastore_child.py DSN VOLUME WORKERS. GATEFOLD_CRASH names the point at 
 import itertools
 import sys
 
-from metastore_house import edge, file
+from metastore_house import edge, file, take
 from reactor_run import run_on_reactor
 
 from foundation.aio import gather
@@ -28,7 +28,7 @@ async def work(reactor):
     store = PgMetaStore(reactor, dsn, SystemClock(reactor), "child")
     await store.open()
     await store.register_gateway("child")
-    await store.take_volume(vol)
+    await take(store, vol)
     block = await store.reserve(vol, "ino", 1000)
     print("reserved", block.first, block.last, flush=True)
     numbers = itertools.count(1000)

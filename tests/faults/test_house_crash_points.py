@@ -35,6 +35,8 @@ GATEWAY_POINTS = [
     ("flush.before_commit", 16),
     ("put.after_body", 17),
     ("body.put.after_quorum", 30),
+    ("renew.after_commit", 4),
+    ("lease.after_renewal", 5),
     ("rewrite.after_put", 1),
     ("rewrite.before_commit", 1),
     ("garbage.after_reclaim", 1),
@@ -52,7 +54,9 @@ NODE_POINTS = [
 IN_PROCESS_POINTS = ("draft.after_chunk", "copy.after_name", "complete.after_name", "reap.after_chunk")
 AFTERWARDS = 30
 #: Passed only while a gateway starts, where a death at the first start ends `serve`.
-START_POINT = "take_volume.after_commit"
+START_POINTS = ["take_volume.after_commit", "volumes.after_take"]
+#: Passed only while a gateway stops.
+STOP_POINTS = ["release_volume.after_commit", "volumes.after_release"]
 
 
 def test_every_point_of_the_object_verbs_is_declared():
@@ -113,12 +117,33 @@ def test_nothing_acknowledged_is_lost_by_a_death_at(
         prepared.check()
 
 
-def test_a_gateway_that_dies_while_it_takes_its_volumes_takes_them_again(
-    prepared: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("point", STOP_POINTS)
+def test_a_gateway_that_dies_while_it_gives_its_volumes_back_is_followed(
+    prepared: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str
 ):
-    token = arm(monkeypatch, tmp_path, START_POINT, 1)
+    token = arm(monkeypatch, tmp_path, point, 1)
+    folder = point.replace(".", "-")
+    with Ledger(tmp_path / "manifest") as ledger:
+        with prepared:
+            workers = start_workers(prepared, folder, ledger, seed=1)
+            wait_until(lambda: ledger.acknowledged >= AFTERWARDS, 60, "load", prepared)
+            for worker in workers:
+                worker.stop()
+            token.touch()
+        assert not token.exists()
+        with prepared:
+            verify(prepared, folder, ledger)
+            prepared.check()
+
+
+@pytest.mark.parametrize("point", START_POINTS)
+def test_a_gateway_that_dies_while_it_takes_its_volumes_takes_them_again(
+    prepared: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str
+):
+    token = arm(monkeypatch, tmp_path, point, 1)
+    folder = point.replace(".", "-")
     with prepared, Ledger(tmp_path / "manifest") as ledger:
-        workers = start_workers(prepared, "take", ledger, seed=1)
+        workers = start_workers(prepared, folder, ledger, seed=1)
         wait_until(lambda: ledger.acknowledged >= AFTERWARDS, 60, "load", prepared)
         token.touch()
         prepared.wait_replaced("gateway", prepared.kill("gateway"))
@@ -127,5 +152,5 @@ def test_a_gateway_that_dies_while_it_takes_its_volumes_takes_them_again(
         wait_until(lambda: ledger.acknowledged >= back + AFTERWARDS, 60, "load after recovery", prepared)
         for worker in workers:
             worker.stop()
-        verify(prepared, "take", ledger)
+        verify(prepared, folder, ledger)
         prepared.check()

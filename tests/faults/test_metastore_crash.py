@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from metastore_house import House, new_volume
+from metastore_house import House, new_volume, take
 from postgres_server import migrated_dsn, postgres  # noqa: F401
 from reactor_run import run_on_reactor
 
@@ -68,7 +68,7 @@ def test_a_killed_gateway_loses_nothing_it_acknowledged(migrated_dsn, point, nth
     acknowledged, _ = killed_child(migrated_dsn, vol, f"{point}:{nth}", workers)
 
     async def verify(store):
-        holding = await store.take_volume(vol)  # waits for what the dead gateway's server process still does
+        holding = await take(store, vol)  # waits for what the dead gateway's server process still does
         found = await found_pairs(store, vol)
         assert acknowledged <= found
         assert {int(reply.key) for reply in holding.replies} == found
@@ -85,7 +85,7 @@ def test_a_gateway_killed_after_taking_a_volume_leaves_it_to_be_taken(migrated_d
     killed_child(migrated_dsn, vol, "take_volume.after_commit", 1)
 
     async def verify(store):
-        assert (await store.take_volume(vol)).volume.epoch == 3
+        assert (await take(store, vol)).volume.epoch == 3
 
     in_house(migrated_dsn, verify)
 
@@ -96,7 +96,7 @@ def test_numbers_reserved_by_a_killed_gateway_are_never_given_again(migrated_dsn
     assert lines == []
 
     async def verify(store):
-        await store.take_volume(vol)
+        await take(store, vol)
         assert (await store.reserve(vol, "ino", 1)).first == 1002
 
     in_house(migrated_dsn, verify)

@@ -11,15 +11,17 @@ from contextlib import contextmanager, suppress
 import psycopg
 import pytest
 from metastore_child import pair
-from metastore_house import House, file, new_volume
+from metastore_house import House, file, new_volume, take
 from postgres_server import make_server, migrated_dsn, postgres, remove_server  # noqa: F401
 from reactor_run import run_on_reactor
 
 from foundation.aio import gather, pause, start
 from foundation.crash import crash_points
 from foundation.errors import NoReply, Unavailable
+from metastore.api import VolumeTaken
 from metastore.grouping import DurabilityLost
 from metastore.postgres import Unfit, link
+from metastore.postgres.session import Statement
 from metastore.records import Blob, Change
 
 
@@ -191,7 +193,40 @@ def test_a_durable_batch_that_is_gone_stops_everything(migrated_dsn):
             with pytest.raises(NoReply):
                 store.commit(Change(volume, (file(volume, 3),)))
             with pytest.raises(DurabilityLost):
-                await store.take_volume(volume)
+                await take(store, volume)
+
+    run(migrated_dsn, work)
+
+
+def test_a_take_whose_answer_was_lost_finds_its_own_work_once(migrated_dsn):
+    async def work(house):
+        first, vol = await prepared(house)
+        second = await house.gateway()
+        with psycopg.connect(house.dsn, autocommit=True) as other:  # what the attempt did before its connection broke
+            other.execute("UPDATE volume SET holder = %s, epoch = 2 WHERE vol = %s", [second.gateway_id, vol])
+        holding = await second.take_volume(vol, first.gateway_id, 1)
+        assert (holding.volume.holder, holding.volume.epoch) == (second.gateway_id, 2)
+        with pytest.raises(VolumeTaken):
+            await second.take_volume(vol, first.gateway_id, 1)
+        await commit_pairs(second, vol, [1000])
+        await assert_all_there(second, vol, 1)
+
+    run(migrated_dsn, work)
+
+
+def test_a_holder_stopped_in_the_middle_of_a_batch_does_not_hold_up_its_successor(migrated_dsn):
+    async def work(house):
+        first, vol = await prepared(house)
+        second = await house.gateway()
+        session = await first._committer._link.session()
+        for sql in ("BEGIN", "SELECT vol FROM volume FOR SHARE"):  # the fence is sent, and the rest is not
+            await session.run([(Statement(f"half a batch: {sql}", sql, ()), [])])
+        began = house.clock.boottime_seconds()
+        await second.take_volume(vol, first.gateway_id, 1)
+        assert house.clock.boottime_seconds() - began < 2
+        await commit_pairs(second, vol, [1000])
+        with pytest.raises(NoReply):
+            await commit_pairs(first, vol, [1001])
 
     run(migrated_dsn, work)
 
@@ -207,7 +242,7 @@ def test_old_batch_numbers_and_replies_are_pruned_but_for_the_last(migrated_dsn)
             assert connection.execute("SELECT count(*) FROM reply_cache").fetchone() == (1,)
         store._committer._link.cut("test")
         await commit_pairs(store, vol, [1010])
-        assert [reply.key for reply in (await store.take_volume(vol)).replies] == [b"1009", b"1010"]
+        assert [reply.key for reply in (await take(store, vol)).replies] == [b"1009", b"1010"]
 
     run(migrated_dsn, work)
 

@@ -230,6 +230,9 @@ class Model:
         if found is not None:
             self._check_victim(node, found[1])
             goal = found[0]
+            plain = goal and isinstance(found[1], Entry) and found[1].name == file_name(goal)
+            if isinstance(node, Link) and (not plain or named_file(new_name) is not None):
+                raise Refused("InvalidArgument")
             shown = new_name if isinstance(found[1], Dir) else found[1].name
         else:
             goal, shown = self.place(target, new_name, node, child), new_name

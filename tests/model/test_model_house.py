@@ -65,8 +65,9 @@ class PostgresHall(MemoryHall):
         self.dsn, self.bodies, self.clock = dsn, bodies, TurnedClock()
         self.metastore = PgMetaStore(reactor, dsn, CLOCK, "model")
         run(self.metastore.open())
+        dead = frozenset(gateway.id for gateway in run(self.metastore.gateways()))
         run(self.metastore.register_gateway("model"))
-        self.ns = self.clock.ns = GatefoldNamespace(self.metastore, self.bodies, self.clock)
+        self.ns = self.clock.ns = GatefoldNamespace(self.metastore, self.bodies, self.clock, predecessors=dead)
         run(self.ns.open())
         if not made:
             run(self.ns.create_bucket(ROOT, "bucket"))

@@ -126,16 +126,20 @@ def _keep_ranges(patch: pytest.MonkeyPatch) -> None:
 
 
 def _keep_the_cache(patch: pytest.MonkeyPatch) -> None:
-    adopt = Volumes.adopt
+    adopt, forget = Volumes._adopt, Volumes._forget
+    caches: dict[int, Cache] = {}
+
+    def forget_less(volumes: Volumes, volume: VolumeState) -> None:
+        caches[volume.vol] = volume.cache
+        forget(volumes, volume)
 
     def adopt_with_old_cache(volumes: Volumes, row: Any) -> VolumeState:
-        before = volumes._by_name.get(row.name)
         volume = adopt(volumes, row)
-        if before is not None:
-            volume.cache = before.cache
+        volume.cache = caches.get(row.vol, volume.cache)
         return volume
 
-    patch.setattr(Volumes, "adopt", adopt_with_old_cache)
+    patch.setattr(Volumes, "_forget", forget_less)
+    patch.setattr(Volumes, "_adopt", adopt_with_old_cache)
 
 
 def _keep_queued_changes(patch: pytest.MonkeyPatch) -> None:
@@ -150,12 +154,8 @@ def _let_held_replies_go(patch: pytest.MonkeyPatch) -> None:
         for promise in lost:
             promise.resolve(None)
 
-    async def release(engine: Engine, volume: Any, batch: int) -> None:
-        if batch > engine.metastore.durable:
-            await engine.metastore.wait(volume.vol, batch)
-
     patch.setattr(Ledger, "_tell", tell)
-    patch.setattr(Engine, "release", release)
+    patch.setattr(Engine, "confirm", lambda *_: None)
 
 
 def _one_verifier_for_all(patch: pytest.MonkeyPatch) -> None:

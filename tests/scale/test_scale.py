@@ -20,6 +20,7 @@ from foundation.errors import NotFound
 from metastore.postgres import PgMetaStore, encoding, paging
 from metastore.postgres.connector import session_conninfo
 from namespace.api import Caller, Conditions, CreateMode, ListRequest, SetAttr
+from namespace.lease import Terms
 from namespace.service import GatefoldNamespace
 from storage_engine.api import BlobId, Origin
 from storage_engine.memory import MemoryBodyStore
@@ -51,7 +52,9 @@ class Scene:
         self.dsn = dsn
         self.bodies = MemoryBodyStore(self.clock)
         self.store = PgMetaStore(reactor, dsn, self.clock, "scale")
-        self.ns = GatefoldNamespace(self.store, self.bodies, self.clock, cache_bytes=limit)
+        # Seeding blocks the reactor for longer than a lease lasts.
+        terms = Terms(lease_seconds=3600.0)
+        self.ns = GatefoldNamespace(self.store, self.bodies, self.clock, cache_bytes=limit, terms=terms)
         self.limit = limit
         self.queries = []
 

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from appliance.choices import Choices, complete, new_config, read_answers
-from appliance.config import FORMAT, Config, ConfigError, DatabaseConfig, S3Config, load, render
+from appliance.config import (
+    FIRST_GATEWAY,
+    FORMAT,
+    Config,
+    ConfigError,
+    DatabaseConfig,
+    GatewayConfig,
+    S3Config,
+    load,
+    render,
+)
 from appliance.home import CLUSTER, Home, HomeBusy
 
 if TYPE_CHECKING:
@@ -118,3 +128,45 @@ def test_a_home_is_locked_once_and_says_by_whom(tmp_path: Path) -> None:
         pass
     with home.lock("lock", "check"):
         pass
+
+
+def test_a_further_gateway_has_doors_of_its_own_and_all_else_in_common() -> None:
+    config = example(gateways=(GatewayConfig("west", "127.0.0.2", 1, 2, 3),))
+    doors = config.for_gateway("west")
+    assert (doors.s3.listen, doors.s3.port, doors.nfs.port, doors.nfs.mount_port) == ("127.0.0.2", 1, 2, 3)
+    assert doors.s3.region == config.s3.region
+    assert doors.nodes == config.nodes
+    assert config.for_gateway(FIRST_GATEWAY) is config
+    with pytest.raises(ConfigError, match="no gateway 'east'"):
+        config.for_gateway("east")
+
+
+def test_a_gateway_is_added_at_the_end_and_what_people_wrote_stays(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    text = render(example()) + "# a remark\n"
+    saved(tmp_path, text)
+    home.add_gateway(GatewayConfig("west", "127.0.0.1", 1, 2, 3))
+    home.add_gateway(GatewayConfig("east", "127.0.0.1", 4, 5, 6))
+    assert home.config_path.read_text().startswith(text)
+    assert [each.name for each in home.config().gateways] == ["west", "east"]
+    assert load(saved(tmp_path, render(home.config()))) == home.config()
+
+
+@pytest.mark.parametrize(
+    ("gateway", "message"),
+    [
+        (GatewayConfig("west", "127.0.0.1", 4, 5, 6), "two gateways have one name"),
+        (GatewayConfig(FIRST_GATEWAY, "127.0.0.1", 4, 5, 6), "no name for one"),
+        (GatewayConfig("../east", "127.0.0.1", 4, 5, 6), "no name for one"),
+        (GatewayConfig("", "127.0.0.1", 4, 5, 6), "no name for one"),
+        (GatewayConfig("east", "here", 4, 5, 6), r"gateways\[1\].listen: 'here' is no IPv4 address"),
+        (GatewayConfig("east", "127.0.0.1", 4, 0, 6), r"gateways\[1\].nfs_port: 0 is no port"),
+    ],
+)
+def test_a_gateway_that_makes_no_sense_is_not_added(tmp_path: Path, gateway: GatewayConfig, message: str) -> None:
+    home = Home(tmp_path)
+    saved(tmp_path, render(example(gateways=(GatewayConfig("west", "127.0.0.1", 1, 2, 3),))))
+    before = home.config_path.read_text()
+    with pytest.raises(ConfigError, match=message):
+        home.add_gateway(gateway)
+    assert home.config_path.read_text() == before

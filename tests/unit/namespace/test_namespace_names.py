@@ -284,6 +284,14 @@ def test_only_regular_files_stand_beside_a_directory(hall):
     for key in (b"l", b"l/", b"l/b"):
         with pytest.raises(KeyConflict):
             put(hall, key)
+    for key in (b"d/", b"d", b"f"):
+        put(hall, key, b"regular")
+    for directory, name in ((look(hall, b"d"), b"~gf.d-body"), (hall.root, b"~gf.f-d"), (hall.root, b"~gf.f-f")):
+        with pytest.raises(InvalidArgument):
+            run(hall.ns.rename(ROOT, hall.root, b"l", directory, name))
+    run(hall.ns.rename(ROOT, hall.root, b"l", hall.root, b"f"))
+    assert keys(hall) == [b"d", b"d/"]
+    assert hall.findings() == []
 
 
 # -------------------------------------------------------------------------------- bodies of directories' keys
