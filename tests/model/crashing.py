@@ -92,7 +92,7 @@ class CrashMachine(DualMachine):
         self.model.truncate(path, 0)
         run(self.hall.ns.setattr(ROOT, self.handle(path), SetAttr(size=0), None))
         self.acknowledged = copy.deepcopy(self.model)
-        self.hall.clock.advance(1.0)
+        self.let_pass(1.0)
 
     @precondition(lambda self: self.has_files())
     @rule(which=PICK)
@@ -103,7 +103,7 @@ class CrashMachine(DualMachine):
             self.model.write(path, offset, b"piece", stable=True)
             run(self.hall.ns.write(ROOT, self.handle(path), offset, b"piece", Stability.FILE_SYNC))
             self.acknowledged = copy.deepcopy(self.model)
-        self.hall.clock.advance(2.0)
+        self.let_pass(2.0)
 
     def _die(self) -> None:
         type(self).hits += 1
