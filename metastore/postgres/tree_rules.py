@@ -10,7 +10,7 @@ _NAMES = "SELECT count(*) FROM edge e WHERE e.vol = i.vol AND e.ino = i.ino"
 _LIVE_NAMES = f"{_NAMES} AND NOT e.ghost"
 _BELOW = "SELECT count(*) FROM edge e WHERE e.vol = i.vol AND e.parent = i.ino AND NOT e.ghost"
 _SUBDIRECTORIES = f"{_BELOW} AND {_IS_DIRECTORY_NAME.format('e')}"
-_HAS_HISTORY = "EXISTS (SELECT 1 FROM version r WHERE r.vol = i.vol AND r.ino = i.ino OFFSET 0)"
+_HAS_HISTORY = "EXISTS (SELECT 1 FROM version r WHERE r.vol = i.vol AND r.ino = i.ino AND r.ino <> 0 OFFSET 0)"
 _MARK = "(SELECT v.{0} FROM volume v WHERE v.vol = $1)"
 
 
