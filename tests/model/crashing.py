@@ -92,7 +92,7 @@ class CrashMachine(DualMachine):
         self.model.truncate(path, 0)
         run(self.hall.ns.setattr(ROOT, self.handle(path), SetAttr(size=0), None))
         self.acknowledged = copy.deepcopy(self.model)
-        self.hall.clock.advance(1.0)
+        self.let_pass(1.0)
 
     @precondition(lambda self: self.point.startswith("rewrite.") and self.left)
     @rule(body=st.binary(min_size=1, max_size=9))
@@ -105,7 +105,7 @@ class CrashMachine(DualMachine):
             self.model.write((b"pieces",), offset, b"piece", stable=True)
             run(self.hall.ns.write(ROOT, self.handle((b"pieces",)), offset, b"piece", Stability.FILE_SYNC))
             self.acknowledged = copy.deepcopy(self.model)
-        self.hall.clock.advance(2.0)
+        self.let_pass(2.0)
 
     def _die(self) -> None:
         type(self).hits += 1
