@@ -391,7 +391,7 @@ class Cache:
             if image is not None:
                 self.bytes -= _scanned_size(image)
         for _ in range(min(looks, 2 * len(self._ring))):
-            if self.bytes <= enough:
+            if self.bytes <= enough or not self._ring:
                 return
             entry = self._ring.popleft()
             if _kept(entry, busy, safe):

@@ -66,7 +66,8 @@ class Duties:
         if not self._running:
             self._running = True
             spawn("garbage", self._collect_all())
-        if not self._rewriting:
+        now = self._hall.clock.boottime_seconds()
+        if not self._rewriting and (self._rewriter.has_work or now >= self._read_times_due):
             self._rewriting = True
             spawn("rewrite", self._rewrite())
 

@@ -82,6 +82,11 @@ class Rewriter:
         if is_fragmented(image) and len(self._files) < MOST_NOTICED:
             self._files.setdefault((volume, image.ino), 0)
 
+    @property
+    def has_work(self) -> bool:
+        """Tell whether any file waits to be rewritten."""
+        return bool(self._files)
+
     async def rewrite_some(self) -> int:
         """Rewrite a few windows, fewer where others have much to do; return how many."""
         done = 0

@@ -15,7 +15,7 @@ _HISTORY = (
     "(SELECT count(*) FROM version r WHERE r.vol = i.vol AND r.parent = i.ino)"
     " + (SELECT count(*) FROM edge e WHERE e.vol = i.vol AND e.parent = i.ino AND e.ghost)"
 )
-_HAS_HISTORY = "EXISTS (SELECT 1 FROM version r WHERE r.vol = i.vol AND r.ino = i.ino OFFSET 0)"
+_HAS_HISTORY = "EXISTS (SELECT 1 FROM version r WHERE r.vol = i.vol AND r.ino = i.ino AND r.ino <> 0 OFFSET 0)"
 _MARK = "(SELECT v.{0} FROM volume v WHERE v.vol = $1)"
 
 

@@ -224,6 +224,22 @@ def test_a_crash_drops_what_its_volume_had_queued_and_nothing_else(houses):
     houses.run(work)
 
 
+def test_whoever_waits_for_no_volume_hears_of_a_refused_batch_too(houses):
+    """A request that waits for memory waits for room, whatever became of the Changes that took it."""
+
+    async def work(house):
+        store = await house.gateway()
+        vol = await new_volume(store)
+        missing = store.commit(Change(vol, (), blob_refs=((99, 1),)))
+        heard = start(store.wait(0, missing))
+        with pytest.raises(NoReply):
+            await store.wait(vol, missing)
+        assert await heard is None
+        assert store.pending_bytes == 0
+
+    houses.run(work)
+
+
 def test_a_volume_taken_over_refuses_the_old_holder(houses):
     async def work(house):
         old, new = await house.gateway(), await house.gateway()

@@ -49,11 +49,14 @@ class MortalBodies:
 class MortalHall(MemoryHall):
     """A gateway that can die."""
 
-    def __init__(self, database: MemoryDatabase | None = None, shared: MemoryBodyStore | None = None) -> None:
-        super().__init__(database, MortalBodies(shared or MemoryBodyStore(ManualClock())))
-
-    def reopen(self) -> MortalHall:
-        return MortalHall(self.database, self.bodies.shared)
+    def __init__(
+        self,
+        database: MemoryDatabase | None = None,
+        bodies: MortalBodies | None = None,
+        predecessors: frozenset[int] = frozenset(),
+    ) -> None:
+        shared = bodies.shared if bodies is not None else MemoryBodyStore(ManualClock())
+        super().__init__(database, MortalBodies(shared), predecessors)
 
     def die(self) -> None:
         """Change nothing from now on."""
@@ -89,18 +92,20 @@ class CrashMachine(DualMachine):
         self.model.truncate(path, 0)
         run(self.hall.ns.setattr(ROOT, self.handle(path), SetAttr(size=0), None))
         self.acknowledged = copy.deepcopy(self.model)
-        self.hall.clock.advance(1.0)
+        self.let_pass(1.0)
 
-    @precondition(lambda self: self.has_files())
-    @rule(which=PICK)
-    def leave_a_file_in_pieces(self, which: int) -> None:
+    @precondition(lambda self: self.point.startswith("rewrite.") and self.left)
+    @rule(body=st.binary(min_size=1, max_size=9))
+    def leave_an_object_in_pieces(self, body: bytes) -> None:
         """Only a file of many small extents is rewritten."""
-        path = self.pick(self.model.files(), which)
+        self.model.put(b"pieces", body)
+        self.hall.put(b"pieces", body)
+        self.acknowledged = copy.deepcopy(self.model)
         for offset in (*range(0, 400, 10), *range(5, 400, 10)):
-            self.model.write(path, offset, b"piece", stable=True)
-            run(self.hall.ns.write(ROOT, self.handle(path), offset, b"piece", Stability.FILE_SYNC))
+            self.model.write((b"pieces",), offset, b"piece", stable=True)
+            run(self.hall.ns.write(ROOT, self.handle((b"pieces",)), offset, b"piece", Stability.FILE_SYNC))
             self.acknowledged = copy.deepcopy(self.model)
-        self.hall.clock.advance(2.0)
+        self.let_pass(2.0)
 
     def _die(self) -> None:
         type(self).hits += 1

@@ -18,6 +18,9 @@ class DisturbanceRules(Rules):
 
     @rule(seconds=st.sampled_from([1.0, 30.0]))
     def time_passes(self, seconds: float) -> None:
+        self.let_pass(seconds)
+
+    def let_pass(self, seconds: float) -> None:
         """Idle data is flushed after a while, which no number of short whiles comes near; garbage goes."""
         self.quiet += seconds
         if self.quiet > MAX_QUIET:

@@ -19,20 +19,25 @@ _ROOMS = ("node.", "body.", "repair.", "truncate.", "versioning.")
 _OBJECTS = {"complete.after_name", "copy.after_name", "draft.after_chunk", "reap.after_chunk"}
 POINTS = sorted(name for name in crash_points() if not name.startswith(_ROOMS) and name not in _OBJECTS)
 EXAMPLES = int(os.environ.get("GATEFOLD_MODEL_EXAMPLES", "10"))
+#: A rare point is given so many runs to be passed.
+MOST_RUNS = 3
 
 
 @pytest.mark.parametrize("point", POINTS)
 def test_what_was_acknowledged_survives_a_death_at(point):
     machine = mortal(point)
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=40,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            print_blob=True,
-            database=None,
-        ),
-    )
-    assert machine.hits, f"no run ever passed {point}"
+    for _ in range(MOST_RUNS):
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=EXAMPLES,
+                stateful_step_count=40,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+                print_blob=True,
+                database=None,
+            ),
+        )
+        if machine.hits:
+            return
+    pytest.fail(f"no run ever passed {point}")

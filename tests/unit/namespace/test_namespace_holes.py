@@ -237,3 +237,15 @@ def test_a_bucket_whose_removal_has_no_known_outcome_is_served_again(hall):
     make(hall)
     run(hall.ns.remove(ROOT, hall.root, b"f"))
     run(hall.ns.delete_bucket(ROOT, "bucket"))
+
+
+def test_making_room_ends_when_nothing_is_left_to_go(hall):
+    """Where a cache's fixed part alone is more than it may take, there is an end of what can be evicted."""
+    make(hall)
+    run(hall.ns.getattr(ROOT, hall.root))
+    cache = hall.ns._volumes.every()[0].cache
+    held = len(cache._ring)
+    assert held
+    cache._evict(-1, 1000)
+    assert len(cache._ring) == 0
+    make(hall, b"g")
