@@ -188,10 +188,12 @@ class View:
 
     def ghost(self, directory: int, skey: bytes) -> Edge | None:
         """Return the ghost that stands in *directory* under *skey*; None if there is none."""
-        found, edge = self._known_row(directory, skey)
+        found, _ = self._known_edge(directory, skey)
         if not found:
             raise Missing(NeedEdges(directory, (skey,)))
-        return edge if edge is not None and edge.ghost else None
+        names = self.volume.cache.directories.get(directory)
+        entry = names.entries.get(skey) if names is not None else None
+        return entry.edge if entry is not None and entry.edge is not None and entry.edge.ghost else None
 
     def named(self, directory: int, name: bytes) -> Edge | None:
         """Return what an NFS *name* means in *directory*: a directory before anything else (DESIGN 3.2)."""
@@ -225,10 +227,6 @@ class View:
 
     def _known_edge(self, directory: int, skey: bytes) -> tuple[bool, Edge | None]:
         """Tell whether it is known what *skey* means, and what: a ghost is no name."""
-        found, edge = self._known_row(directory, skey)
-        return found, None if edge is not None and edge.ghost else edge
-
-    def _known_row(self, directory: int, skey: bytes) -> tuple[bool, Edge | None]:
         names = self.volume.cache.directories.get(directory)
         if names is None:
             return False, None
@@ -236,7 +234,8 @@ class View:
         if entry is None:
             return names.known.covers(skey), None
         self.consult(entry)
-        return True, entry.edge
+        edge = entry.edge
+        return True, None if edge is not None and edge.ghost else edge
 
     def path(self, top: int, components: list[bytes]) -> list[Inode]:
         """Return the inodes along *components* (skeys) below *top*, as far as they exist."""
