@@ -22,7 +22,7 @@ from namespace.audit import audit_edge
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from appliance.repair import Repaired
+    from appliance.repair_work import Repaired
     from foundation.clock import Clock
     from metastore.api import MetaStore
     from metastore.records import Blob, Volume

@@ -10,50 +10,29 @@ repair. A step leaves a sound state, so a crash between two of them leaves less 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from appliance.home import HomeBusy
 from appliance.lost_found import LostFound
-from foundation.crash import crash_point
+from appliance.repair_bodies import BodyRepairs
+from appliance.repair_work import CHUNK
 from foundation.errors import NoReply
 from metastore.api import VolumeTaken
-from metastore.records import Change, Edge, Inode, Part, Reclaim
 from namespace.audit import audit_edge
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
+    from appliance.repair_work import Repaired, Step
     from foundation.clock import Clock
     from metastore.api import Finding, MetaStore
-    from metastore.records import RowType, Volume
-
-    _Step: TypeAlias = Callable[[Finding], Awaitable[tuple[str, str] | None]]
-
-_after_step = crash_point("repair.after_step")
+    from metastore.records import Edge, Volume
 
 #: Findings looked at between two audits; bounds memory.
 _MAX_FINDINGS = 10_000
-#: Rows of one step that works in chunks.
-_CHUNK = 1000
-#: A number beyond this is damage; reserving up to it would use up what there is.
-_HIGHEST_NUMBER = 1 << 60
 #: Rules that tell of a lost row, or of one that may belong to something else than it says: while one of them is
 #: broken, what seems to belong to nobody may be all that is left of a file.
 _DOUBTS = ("extent.", "edge.inode", "version.inode", "inode.body", "inode.range", "content.shared", "part.shared")
-
-
-@dataclass(frozen=True, slots=True)
-class Repaired:
-    """One thing that was wrong and is right now."""
-
-    vol: int
-    rule: str
-    subject: str
-    was: str
-    now: str
 
 
 async def refuse_if_served(metastore: MetaStore) -> None:
@@ -79,17 +58,13 @@ async def repair(metastore: MetaStore, clock: Clock, volume: Volume) -> list[Rep
     return work.done
 
 
-class _Repair:
+class _Repair(BodyRepairs):
     """The repair of one volume."""
 
     def __init__(self, metastore: MetaStore, clock: Clock, vol: int) -> None:
-        self._metastore = metastore
-        self._clock = clock
-        self._vol = vol
+        super().__init__(metastore, clock, vol)
         self._lost_found = LostFound(metastore, clock, vol)
         self._findings: list[Finding] = []
-        self._in_doubt = True
-        self.done: list[Repaired] = []
         self._seen: set[tuple[str, str]] = set()  # what was repaired and found again is left alone
 
     async def run(self) -> None:
@@ -116,7 +91,7 @@ class _Repair:
                 findings.append(found)
         return findings
 
-    async def _make(self, steps: dict[str, _Step]) -> bool:
+    async def _make(self, steps: dict[str, Step]) -> bool:
         """Take the *steps* of one stage; return whether any did something."""
         before = len(self.done)
         for found in self._findings:
@@ -129,12 +104,9 @@ class _Repair:
                 self._note(found.rule, found.subject, *outcome)
         return len(self.done) > before
 
-    def _note(self, rule: str, subject: str, was: str, now: str) -> None:
-        self.done.append(Repaired(self._vol, rule, subject, was, now))
-
     # -- the stages -----------------------------------------------------------------------------------------------
 
-    def _rows(self) -> dict[str, _Step]:
+    def _rows(self) -> dict[str, Step]:
         return {
             "inode.unreserved": self._reserve("ino"),
             "content.unreserved": self._reserve("content"),
@@ -151,16 +123,16 @@ class _Repair:
             "edge.cookie": self._new_cookie,
         }
 
-    def _names(self) -> dict[str, _Step]:
+    def _names(self) -> dict[str, Step]:
         return {"inode.named": self._link_orphan, "edge.parent": self._move_name}
 
-    def _cycles(self) -> dict[str, _Step]:
+    def _cycles(self) -> dict[str, Step]:
         return {"tree.reachable": self._cut_cycle}
 
-    def _places(self) -> dict[str, _Step]:
+    def _places(self) -> dict[str, Step]:
         return {"inode.parent": self._set_counter("parent")}
 
-    def _counters(self) -> dict[str, _Step]:
+    def _counters(self) -> dict[str, Step]:
         return {
             "inode.entries": self._set_counter("entries"),
             "inode.nlink": self._set_counter("nlink"),
@@ -170,122 +142,12 @@ class _Repair:
             "part.upload": self._drop_part,
         }
 
-    def _garbage(self) -> dict[str, _Step]:
+    def _garbage(self) -> dict[str, Step]:
         return {"content.owner": self._give_to_reclaim}
-
-    # -- numbers --------------------------------------------------------------------------------------------------
-
-    def _reserve(self, kind: str) -> _Step:
-        async def step(found: Finding) -> tuple[str, str] | None:
-            """Reserve what is in use, so that nothing new gets its number."""
-            number = found.right
-            if number is None or number >= _HIGHEST_NUMBER:
-                return None
-            free = (await self._metastore.reserve(self._vol, kind, 1)).first
-            if number > free:
-                await self._metastore.reserve(self._vol, kind, number - free)
-            _after_step()
-            return f"next {kind} {free}", f"next {kind} beyond {number}"
-
-        return step
-
-    async def _reserve_blobs(self, found: Finding) -> tuple[str, str] | None:
-        """Reserve a blob's number, if it is still to come; a range that was lost cannot be told from one never made."""
-        free = (await self._metastore.reserve_blobs(self._vol, 1)).first
-        if not free <= found.number < _HIGHEST_NUMBER:
-            return None
-        if found.number > free:
-            await self._metastore.reserve_blobs(self._vol, found.number - free)
-        _after_step()
-        return f"next blob {free}", f"next blob beyond {found.number}"
-
-    # -- rows of bodies -------------------------------------------------------------------------------------------
-
-    async def _keep_content(self, found: Finding) -> tuple[str, str]:
-        """Take a content that somebody has off the list of what is freed."""
-        content = found.right if found.rule == "part.reclaimed" else found.number
-        assert content is not None
-        await self._commit(drops=((Reclaim, (content,)),))
-        return f"content {content} was being freed", "it is kept"
-
-    async def _end_draft(self, found: Finding) -> tuple[str, str]:
-        await self._commit(Reclaim(self._vol, found.number, self._clock.now_ns()))
-        return found.detail, "garbage: nobody builds it"
-
-    async def _count_extents(self, found: Finding) -> tuple[str, str] | None:
-        """Count the rows of a content, if their bytes are as many as they were: else some are lost."""
-        inode = await self._inode(found.number)
-        if inode is None or inode.x_length:
-            return None  # rows and an inline extent: which of the two is the content, nothing tells
-        rows, in_rows = await self._measured(inode.content)
-        if in_rows != inode.used:
-            return None
-        await self._commit(replace(inode, extents=rows))
-        return f"extents {inode.extents}", f"extents {rows}"
-
-    async def _count_bytes(self, found: Finding) -> tuple[str, str] | None:
-        """Count the bytes of a content, if its rows are as many as they were: else some are lost."""
-        inode = await self._inode(found.number)
-        if inode is None:
-            return None
-        rows, in_rows = await self._measured(inode.content)
-        if rows != inode.extents or inode.x_length < 0:
-            return None
-        await self._commit(replace(inode, used=inode.x_length + in_rows))
-        return f"used {inode.used}", f"used {inode.x_length + in_rows}"
-
-    async def _measured(self, content: int) -> tuple[int, int]:
-        """Return how many rows a content has and how many bytes are in them; -1 if one of them makes no sense."""
-        rows = in_rows = start = 0
-        while page := await self._metastore.load_extents(self._vol, content, start, _CHUNK):
-            if any(row.length <= 0 or row.offset < start for row in page):
-                return -1, -1
-            rows, in_rows = rows + len(page), in_rows + sum(row.length for row in page)
-            start = page[-1].offset + page[-1].length
-        return rows, in_rows
-
-    async def _move_inline(self, found: Finding) -> tuple[str, str] | None:
-        """Move the one extent of a content into its inode, where it belongs."""
-        inode = await self._inode(found.number)
-        if inode is None or inode.x_length or inode.x_blob or inode.extents != 1:
-            return None
-        rows = await self._metastore.load_extents(self._vol, inode.content, 0, 2)
-        if len(rows) != 1:
-            return None
-        (row,) = rows
-        moved = replace(
-            inode, extents=0, x_offset=row.offset, x_length=row.length, x_blob=row.blob, x_blob_offset=row.blob_offset
-        )
-        await self._commit(moved, drops=((type(row), row.key),))
-        return "its one extent in the table", "in the inode"
-
-    async def _count_references(self, found: Finding) -> tuple[str, str] | None:
-        blob = await self._metastore.load_blob(self._vol, found.number)
-        if blob is None or blob.doomed or found.right is None or (found.right < blob.refs and self._in_doubt):
-            return None
-        await self._commit(refs=((blob.id, found.right - blob.refs),))
-        return f"refs {blob.refs}", f"refs {found.right}"
-
-    async def _give_to_reclaim(self, found: Finding) -> tuple[str, str] | None:
-        if self._in_doubt:
-            return None
-        await self._commit(Reclaim(self._vol, found.number, self._clock.now_ns()))
-        return "nobody had it", "it waits to be freed"
-
-    async def _drop_part(self, found: Finding) -> tuple[str, str]:
-        """Drop a part that no upload can ever use; its content belongs to nobody then."""
-        await self._commit(drops=((Part, (found.name, found.number)),))
-        return f"content {found.right}", "the part is dropped"
-
-    async def _finish_uploads(self) -> None:
-        """Detach the parts of uploads that have ended."""
-        while count := await self._metastore.reap_uploads(self._vol, self._clock.now_ns(), _CHUNK):
-            _after_step()
-            self._note("upload.ended", "ended uploads", "to be finished", f"{count} rows of them are detached")
 
     # -- inodes and names -----------------------------------------------------------------------------------------
 
-    def _set_counter(self, field: str) -> _Step:
+    def _set_counter(self, field: str) -> Step:
         async def step(found: Finding) -> tuple[str, str] | None:
             """Set *field* of an inode to what was counted."""
             inode = await self._inode(found.number)
@@ -354,7 +216,7 @@ class _Repair:
         before = len(self.done)
         broken: list[tuple[str, Edge, Edge]] = []  # of one directory: what is broken, and how it is and should be
         async for audited in self._metastore.edges(self._vol):
-            if broken and (broken[0][1].parent != audited.edge.parent or len(broken) == _CHUNK):
+            if broken and (broken[0][1].parent != audited.edge.parent or len(broken) == CHUNK):
                 await self._mend_names(broken)
                 broken = []
             found = audit_edge(audited)
@@ -377,27 +239,6 @@ class _Repair:
             self._note(rule, _name_of(was), _told(was), _told(right))
         if rows:
             await self._commit(*rows)
-
-    # -- the metastore --------------------------------------------------------------------------------------------
-
-    async def _inode(self, ino: int) -> Inode | None:
-        return next(iter(await self._metastore.load_inodes(self._vol, [ino])), None)
-
-    async def _edge(self, found: Finding) -> Edge | None:
-        named = await self._metastore.load_edges(self._vol, [(found.number, found.name)])
-        return named[0].edge if named else None
-
-    async def _commit(
-        self,
-        *puts: Inode | Edge | Reclaim,
-        drops: tuple[tuple[RowType, tuple[int | bytes, ...]], ...] = (),
-        refs: tuple[tuple[int, int], ...] = (),
-    ) -> None:
-        await self._commit_change(Change(self._vol, puts, drops, (), refs))
-
-    async def _commit_change(self, change: Change) -> None:
-        await self._metastore.wait(self._vol, self._metastore.commit(change))
-        _after_step()
 
 
 def _name_of(edge: Edge) -> str:
