@@ -23,6 +23,11 @@ from namespace.uploads_api import UploadPage as UploadPage
 from namespace.uploads_api import UploadRequest as UploadRequest
 from namespace.uploads_api import UploadTarget as UploadTarget
 from namespace.uploads_api import UploadVerbs as UploadVerbs
+from namespace.versions_api import DeleteResult as DeleteResult
+from namespace.versions_api import VersionInfo as VersionInfo
+from namespace.versions_api import VersionListing as VersionListing
+from namespace.versions_api import VersionListRequest as VersionListRequest
+from namespace.versions_api import VersionVerbs as VersionVerbs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -296,40 +301,6 @@ class DeleteTarget(Struct, frozen=True, gc=False):
     version_id: bytes = b""  # not empty: this version, for good, and whatever the conditions say
 
 
-class DeleteResult(Struct, frozen=True, gc=False):
-    """What a deletion did, in a bucket that keeps versions; both say nothing in another."""
-
-    version_id: bytes = b""  # of the delete marker that stands now, or of the version that is gone
-    marker: bool = False  # a delete marker stands, or one is gone
-
-
-class VersionInfo(Struct, frozen=True, gc=False):
-    """One version of a key."""
-
-    info: ObjectInfo  # of a delete marker: no bytes, no ETag
-    latest: bool
-    marker: bool
-
-
-class VersionListing(Struct, frozen=True, gc=False):
-    """One page of versions, by key and newest first; `common_prefixes` in byte order."""
-
-    versions: tuple[VersionInfo, ...]
-    common_prefixes: tuple[bytes, ...]
-    next_key: bytes | None  # start the next page after this key's version `next_version`; None: nothing follows
-    next_version: bytes = b""  # empty: behind all versions of `next_key`
-
-
-class VersionListRequest(Struct, frozen=True, gc=False):
-    """What to list of a bucket's versions."""
-
-    prefix: bytes = b""
-    delimiter: bytes = b""
-    after_key: bytes = b""  # only what comes behind this key,
-    after_version: bytes = b""  # or behind this version of it
-    limit: int = 1000
-
-
 class Deleted(Struct, frozen=True, gc=False):
     """What became of one key of DeleteObjects; a key that did not exist is deleted too."""
 
@@ -400,10 +371,7 @@ class ObjectVerbs(UploadVerbs, Protocol):
     async def delete_object(
         self, caller: Caller, bucket: str, key: bytes, conditions: Conditions = NO_CONDITIONS
     ) -> DeleteResult:
-        """Remove the object; a key that does not exist is no error, unless *conditions* ask for it.
-
-        Where versions are kept, the object becomes one, below a delete marker.
-        """
+        """Remove the object; a key that does not exist is no error, unless *conditions* ask for it."""
 
     async def delete_objects(self, caller: Caller, bucket: str, targets: Sequence[DeleteTarget]) -> list[Deleted]:
         """Remove at most 1,000 objects side by side, each with its own outcome.
@@ -417,8 +385,7 @@ class ObjectVerbs(UploadVerbs, Protocol):
         """Make the source's committed content the object's; inside a bucket no byte moves.
 
         With *replace* the headers and user metadata are *request*'s, else the source's. An object copied onto itself
-        keeps its content and its Last-Modified, or becomes a new version; raise InvalidArgument if that would change
-        nothing.
+        keeps content and Last-Modified, or is a new version; raise InvalidArgument if that would change nothing.
         """
 
     async def compose(
@@ -427,39 +394,6 @@ class ObjectVerbs(UploadVerbs, Protocol):
         """Make an object of the *sources*, all of *bucket*, one behind the other; no byte moves."""
 
     async def list_objects(self, caller: Caller, bucket: str, request: ListRequest) -> Listing: ...
-
-
-class VersionVerbs(Protocol):
-    """The verbs of S3 on versions. A version id is the bytes that `ObjectInfo` tells, `null` among them."""
-
-    async def get_versioning(self, caller: Caller, bucket: str) -> str:
-        """Return `enabled`, `suspended`, or an empty string: the bucket never kept versions."""
-
-    async def set_versioning(self, caller: Caller, bucket: str, state: str) -> None:
-        """Begin to keep versions (`enabled`), or keep what there is and no more (`suspended`); for the owner alone."""
-
-    async def open_version(self, caller: Caller, bucket: str, key: bytes, version_id: bytes) -> OpenObject:
-        """Open a version's content; raise VersionNotFound or IsDeleteMarker."""
-
-    async def head_version(self, caller: Caller, bucket: str, key: bytes, version_id: bytes) -> ObjectInfo: ...
-    async def delete_version(self, caller: Caller, bucket: str, key: bytes, version_id: bytes) -> DeleteResult:
-        """Remove one version for good, and show the one below if it was the current one; none is no error.
-
-        Raise AccessDenied if it is locked.
-        """
-
-    async def get_lock(self, caller: Caller, bucket: str, key: bytes, version_id: bytes) -> tuple[int, bool]:
-        """Return until when a version is retained (ns, 0 = not) and whether it has a legal hold."""
-
-    async def set_lock(
-        self, caller: Caller, bucket: str, key: bytes, version_id: bytes, lock: tuple[int | None, bool | None]
-    ) -> None:
-        """Retain a version until then, set or lift its legal hold; None leaves it. A retention is never shortened.
-
-        An empty *version_id* is the current version. Raise AccessDenied for a shorter retention.
-        """
-
-    async def list_versions(self, caller: Caller, bucket: str, request: VersionListRequest) -> VersionListing: ...
 
 
 class Namespace(FileVerbs, ObjectVerbs, VersionVerbs, Protocol):

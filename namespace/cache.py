@@ -8,34 +8,21 @@ that an operation under way has used: every use stamps the object with the opera
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from namespace.aliases import is_hashed
+from namespace.entries import ABSENT_COST, SCANNED_COST, DirectoryNames
+from namespace.entries import EdgeEntry as EdgeEntry
+from namespace.entries import Entry as Entry
+from namespace.entries import InodeEntry as InodeEntry
 from namespace.history import History
-from namespace.intervals import IntervalSet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from metastore.records import Edge, Inode, ObjectMeta, Version
-    from namespace.api import Attr
-    from namespace.extents import ExtentMap
+    from metastore.records import Edge, Inode, ObjectMeta
     from namespace.memory import Memory
-    from namespace.overlay import Overlay
 
-#: What cached objects cost in bytes, their share of the tables included: measured (`tests/unit/namespace`), with what
-#: grows with use (an inode's attributes) counted from the start. Texts and maps are added by their real size.
-INODE_COST = 1060
-SCANNED_COST = 800
-EDGE_COST = 400
-ABSENT_COST = 290
-DIRECTORY_COST = 480
-RANGE_COST = 140
-MAP_COST = 420
-EXTENT_COST = 160
-META_COST = 750
-#: One name and value of S3 metadata, beside their characters.
-HEADER_COST = 120
 #: Ranges kept of one directory; where eviction has cut more, the one below the name that goes is forgotten.
 MAX_KNOWN_RANGES = 256
 #: Room is made for more than what is over the limit, one part in so many of it: not a little at every operation.
@@ -46,87 +33,6 @@ MAX_LOOKS = 1024
 #: A hashed alias is one more name, under a key that no skey has: skeys are UTF-8. It tells the skey of the entry that
 #: has or had the alias, which is a hash of the skey; what that entry is now, the skey's own entry tells.
 ALIAS_MARK = b"\xff"
-
-
-class InodeEntry:
-    """One inode in memory. `image` None is a deletion mark."""
-
-    __slots__ = (
-        "atime", "attr", "batch", "cost", "extents", "image", "ino", "meta", "meta_known", "name", "overlay", "stamp",
-    )  # fmt: skip
-
-    def __init__(self, ino: int, image: Inode | None, batch: int) -> None:
-        """Enter *image* as of *batch* (0: as loaded)."""
-        self.ino = ino
-        self.image = image
-        self.batch = batch
-        self.stamp = 0
-        self.atime = 0  # of a read since the image was made, which no Change has carried yet; 0: the image's holds
-        self.attr: Attr | None = None  # what getattr shows; None: to be made anew
-        self.overlay: Overlay | None = None
-        self.extents: ExtentMap | None = None
-        self.meta: ObjectMeta | None = None
-        self.meta_known = False
-        self.name: tuple[int, bytes] | None = None  # where it was found last: whoever uses it looks whether it holds
-        self.cost = 0  # about how many bytes it takes, as the cache has counted it
-
-    def size(self) -> int:
-        """Return about how many bytes it takes now."""
-        size, image = INODE_COST, self.image
-        if image is not None and image.target is not None:
-            size += len(image.target)
-        if self.extents is not None:
-            size += MAP_COST + EXTENT_COST * len(self.extents.extents) + RANGE_COST * len(self.extents.known)
-        if self.meta is not None:
-            size += meta_size(self.meta)
-        return size
-
-
-class EdgeEntry:
-    """One name in memory. `edge` None is a deletion mark, or a name known not to exist."""
-
-    __slots__ = ("batch", "cost", "edge", "parent", "skey", "stamp")
-
-    def __init__(self, parent: int, skey: bytes, edge: Edge | None, batch: int) -> None:
-        """Enter *edge* as of *batch* (0: as loaded)."""
-        self.parent = parent
-        self.skey = skey
-        self.edge = edge
-        self.batch = batch
-        self.stamp = 0
-        self.cost = 0  # about how many bytes it takes, as the cache has counted it
-
-    def size(self) -> int:
-        """Return about how many bytes it takes now."""
-        if self.edge is None:
-            return ABSENT_COST + len(self.skey)
-        alias = self.edge.alias
-        return EDGE_COST + len(self.skey) + (0 if alias is None else len(alias))
-
-
-def meta_size(meta: ObjectMeta) -> int:
-    """Return about how many bytes *meta* takes in memory."""
-    texts = (meta.headers, meta.user, meta.checksums, meta.tags, meta.acl)
-    return META_COST + sum(HEADER_COST + len(name) + len(value) for each in texts for name, value in each.items())
-
-
-class DirectoryNames:
-    """The names of one directory, and the ranges of skey in which those in memory are all there are."""
-
-    __slots__ = ("cost", "entries", "known")
-
-    def __init__(self) -> None:
-        """Know nothing."""
-        self.entries: dict[bytes, EdgeEntry] = {}
-        self.known: IntervalSet[bytes] = IntervalSet()
-        self.cost = 0  # about how many bytes it takes without its entries, as the cache has counted it
-
-    def size(self) -> int:
-        """Return about how many bytes it takes now, its entries left out."""
-        return DIRECTORY_COST + RANGE_COST * len(self.known)
-
-
-Entry: TypeAlias = InodeEntry | EdgeEntry | History
 
 
 class Cache:
@@ -306,35 +212,11 @@ class Cache:
             entry.edge, entry.batch = edge, batch
             self.recount(entry)
 
-    def put_version(self, row: Version, batch: int) -> None:
-        """Make *row* a version of its name as of *batch*."""
-        history = self.history(row.parent, row.skey)
-        history.put(row.seq, row, batch)
-        self.recount(history)
-
-    def drop_version(self, parent: int, skey: bytes, seq: int, batch: int) -> None:
-        """Leave a deletion mark."""
-        history = self.history(parent, skey)
-        history.put(seq, None, batch)
-        self.recount(history)
-
-    def learn_versions(self, parent: int, skey: bytes, page: Sequence[Version], start: int, *, whole: bool) -> None:
-        """Enter loaded versions of a name from the seq *start* on; *whole*: those are all."""
-        history = self.history(parent, skey)
-        history.learn(page, start, whole=whole)
-        self.recount(history)
-
-    def learn_null_version(self, parent: int, skey: bytes, row: Version | None) -> None:
-        """Enter what a load found to be the name's `null` version."""
-        history = self.history(parent, skey)
-        history.learn_null(row)
-        self.recount(history)
-
     def history(self, parent: int, skey: bytes) -> History:
         """Return what is known of a name's versions."""
         history = self.histories.get((parent, skey))
         if history is None:
-            history = self.histories[parent, skey] = History(parent, skey)
+            history = self.histories[parent, skey] = History(parent, skey, self.recount)
             self._enter(history)
         return history
 

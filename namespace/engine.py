@@ -148,7 +148,7 @@ class Engine:
             elif type(row) is ObjectMeta:
                 cache.put_meta(row.ino, row)
             elif type(row) is Version:
-                cache.put_version(row, batch)
+                cache.history(row.parent, row.skey).put(row.seq, row, batch)
         for kind, key in change.drops:
             _drop(cache, kind, key, batch)
         self.loader.top_up(volume)
@@ -183,7 +183,7 @@ def _drop(cache: Cache, kind: RowType, key: tuple[int | bytes, ...], batch: int)
     elif kind is Edge:
         cache.put_edge(int(key[0]), bytes(key[1]), None, batch)
     elif kind is Version:
-        cache.drop_version(int(key[0]), bytes(key[1]), int(key[2]), batch)
+        cache.history(int(key[0]), bytes(key[1])).put(int(key[2]), None, batch)
     elif kind is ObjectMeta:
         cache.put_meta(int(key[0]), None)
     else:

@@ -13,7 +13,7 @@ from namespace.attributes import is_as_put
 from namespace.intervals import IntervalSet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from metastore.records import Inode, Version
 
@@ -27,12 +27,13 @@ QUIET_NS = 60_000_000_000
 class History:
     """The versions of one name, and the ranges of seq in which those in memory are all there are."""
 
-    __slots__ = ("batch", "cost", "known", "null_known", "parent", "rows", "skey", "stamp")
+    __slots__ = ("batch", "cost", "known", "null_known", "parent", "recount", "rows", "skey", "stamp")
 
-    def __init__(self, parent: int, skey: bytes) -> None:
-        """Know nothing of the versions of *skey* in *parent*."""
+    def __init__(self, parent: int, skey: bytes, recount: Callable[[History], None]) -> None:
+        """Know nothing of the versions of *skey* in *parent*; tell *recount* of what changes in size."""
         self.parent = parent
         self.skey = skey
+        self.recount = recount
         self.batch = 0  # of the last change
         self.stamp = 0
         self.rows: dict[int, Version | None] = {}  # by seq; None is a deletion mark
@@ -48,6 +49,7 @@ class History:
         """Make *row* the version *seq* as of *batch*."""
         self.batch = batch
         self.rows[seq] = row
+        self.recount(self)
 
     def learn(self, page: Sequence[Version], start: int, *, whole: bool) -> None:
         """Enter what a load found from *start* on, in order; *whole*: that is all."""
@@ -78,6 +80,7 @@ class History:
     def _learn(self, row: Version) -> None:
         if row.seq not in self.rows and not self.known.covers(row.seq):
             self.rows[row.seq] = row
+            self.recount(self)
 
 
 def _seq(row: Version) -> int:

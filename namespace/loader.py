@@ -88,10 +88,10 @@ class Loader:
         match need:
             case NeedVersions(parent, skey, start):
                 page = await self._metastore.load_versions(volume.vol, parent, skey, start, VERSION_PAGE)
-                volume.cache.learn_versions(parent, skey, page, start, whole=len(page) < VERSION_PAGE)
+                volume.cache.history(parent, skey).learn(page, start, whole=len(page) < VERSION_PAGE)
             case NeedNullVersion(parent, skey):
                 row = await self._metastore.load_null_version(volume.vol, parent, skey)
-                volume.cache.learn_null_version(parent, skey, row)
+                volume.cache.history(parent, skey).learn_null(row)
             case NeedName(entry):
                 await self._name(volume, entry)
 

@@ -1,16 +1,51 @@
-"""The walk over history, over the memory database: every version of every key, ghosts entered."""
+"""Versions of names over the memory database, and the walk over all of them, ghosts entered."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, TypeVar
 
 from metastore.history import is_key, without_row
-from metastore.records import NEWEST, FileType, Inode, VersionEntry
+from metastore.records import NEWEST, NULL_VERSION, FileType, Inode, VersionEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from metastore.memory.database import MemoryDatabase
+    from metastore.records import Edge, Version
+
+T = TypeVar("T")
+
+
+class MemoryHistories(ABC):
+    """`metastore.api.Histories` over a memory database."""
+
+    _database: MemoryDatabase
+
+    @abstractmethod
+    async def _after_hold(self, seen: T) -> T:
+        """Return what was *seen*, when loads are let through."""
+
+    async def load_versions(self, vol: int, parent: int, skey: bytes, start: int, limit: int) -> list[Version]:
+        """Return the next versions of a name."""
+        rows = self._database.history(vol, parent, skey)
+        return await self._after_hold([row for row in rows if row.seq >= start][:limit])
+
+    async def load_null_version(self, vol: int, parent: int, skey: bytes) -> Version | None:
+        """Return the `null` version of a name."""
+        rows = self._database.history(vol, parent, skey)
+        return await self._after_hold(next((row for row in rows if row.version_id == NULL_VERSION), None))
+
+    async def load_names(self, vol: int, ino: int, limit: int) -> list[Edge]:
+        """Return the entries that name *ino*."""
+        named = [edge for edge in self._database.edges(vol) if edge.ino == ino and not edge.ghost]
+        return await self._after_hold(named[:limit])
+
+    async def walk_versions(
+        self, vol: int, top: int, lower: bytes, lower_seq: int, upper: bytes | None, limit: int
+    ) -> list[VersionEntry]:
+        """Return the versions of all keys below *top*, by path and seq."""
+        return await self._after_hold(walk(self._database, vol, top, (lower, lower_seq), upper)[:limit])
 
 
 def walk(

@@ -16,31 +16,19 @@ from foundation.crash import crash_point
 from foundation.errors import BucketExists, BucketNotEmpty, BucketNotFound, NoReply
 from metastore.api import GatewayGone, Holding, NumberBlock, VolumeTaken
 from metastore.grouping import BatchRefused, CommitBooks, Fenced, Ledger
-from metastore.memory import history, reading
 from metastore.memory.audit import MemoryAudit
 from metastore.memory.database import BlobRange, MemoryDatabase
 from metastore.memory.garbage import MemoryGarbage
+from metastore.memory.history import MemoryHistories
+from metastore.memory.loads import MemoryLoads
 from metastore.memory.registry import MemoryDirectory
-from metastore.records import FIRST_COOKIE, NULL_VERSION, ROOT_INO, Gateway, Inode
+from metastore.records import FIRST_COOKIE, ROOT_INO, Gateway, Inode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from foundation.clock import Clock
-    from metastore.api import Steer
     from metastore.grouping import Batch
     from metastore.records import (
-        Blob,
         Change,
-        Edge,
-        Extent,
-        KeyEntry,
-        Named,
-        ObjectMeta,
-        Part,
-        Upload,
-        Version,
-        VersionEntry,
         Volume,
     )
 
@@ -58,7 +46,7 @@ _renew_after_commit = crash_point("renew.after_commit")
 _FIRST_NUMBERS = {"ino": ROOT_INO + 1, "cookie": FIRST_COOKIE, "content": 1, "blob": 1}
 
 
-class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit, CommitBooks):
+class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryLoads, MemoryHistories, MemoryAudit, CommitBooks):
     """One gateway's metastore over a `MemoryDatabase`, which other gateways may share."""
 
     def __init__(self, clock: Clock, database: MemoryDatabase | None = None) -> None:
@@ -362,82 +350,3 @@ class MemoryMetaStore(MemoryDirectory, MemoryGarbage, MemoryAudit, CommitBooks):
             self._held_loads.append(promise)
             await promise
         return seen
-
-    async def load_inodes(self, vol: int, inos: Sequence[int]) -> list[Inode]:
-        """Return the inodes among *inos* that exist."""
-        return await self._after_hold(reading.inodes(self._database, vol, inos))
-
-    async def load_edges(self, vol: int, keys: Sequence[tuple[int, bytes]]) -> list[Named]:
-        """Return the entries among *keys* that exist."""
-        return await self._after_hold(reading.edges(self._database, vol, keys))
-
-    async def load_alias(self, vol: int, parent: int, alias: bytes) -> Named | None:
-        """Return the entry of *parent* with that alias."""
-        return await self._after_hold(reading.alias(self._database, vol, parent, alias))
-
-    async def resolve_path(self, vol: int, top: int, components: Sequence[bytes]) -> list[Named]:
-        """Walk *components* as far as they exist."""
-        return await self._after_hold(reading.path(self._database, vol, top, components))
-
-    async def load_extents(self, vol: int, content: int, start: int, limit: int) -> list[Extent]:
-        """Return extents that end after *start*."""
-        return await self._after_hold(reading.extents(self._database, vol, content, start, limit))
-
-    async def load_blob(self, vol: int, blob: int) -> Blob | None:
-        """Return one blob's row."""
-        return await self._after_hold(reading.blob(self._database, vol, blob))
-
-    async def load_meta(self, vol: int, ino: int) -> ObjectMeta | None:
-        """Return one object's metadata."""
-        return await self._after_hold(reading.meta(self._database, vol, ino))
-
-    async def load_upload(self, vol: int, upload_id: bytes) -> Upload | None:
-        """Return one upload's row."""
-        return await self._after_hold(reading.upload(self._database, vol, upload_id))
-
-    async def load_parts(self, vol: int, upload_id: bytes, after: int, limit: int) -> list[Part]:
-        """Return the next parts of an upload."""
-        return await self._after_hold(reading.parts(self._database, vol, upload_id, after, limit))
-
-    async def page_uploads(self, vol: int, after: tuple[bytes, bytes], upper: bytes | None, limit: int) -> list[Upload]:
-        """Return the next uploads in progress."""
-        return await self._after_hold(reading.uploads(self._database, vol, after, upper, limit))
-
-    async def load_versions(self, vol: int, parent: int, skey: bytes, start: int, limit: int) -> list[Version]:
-        """Return the next versions of a name."""
-        rows = self._database.history(vol, parent, skey)
-        return await self._after_hold([row for row in rows if row.seq >= start][:limit])
-
-    async def load_null_version(self, vol: int, parent: int, skey: bytes) -> Version | None:
-        """Return the `null` version of a name."""
-        rows = self._database.history(vol, parent, skey)
-        return await self._after_hold(next((row for row in rows if row.version_id == NULL_VERSION), None))
-
-    async def load_names(self, vol: int, ino: int, limit: int) -> list[Edge]:
-        """Return the entries that name *ino*."""
-        named = [edge for edge in self._database.edges(vol) if edge.ino == ino and not edge.ghost]
-        return await self._after_hold(named[:limit])
-
-    async def walk_versions(
-        self, vol: int, top: int, lower: bytes, lower_seq: int, upper: bytes | None, limit: int
-    ) -> list[VersionEntry]:
-        """Return the versions of all keys below *top*, by path and seq."""
-        return await self._after_hold(history.walk(self._database, vol, top, (lower, lower_seq), upper)[:limit])
-
-    async def page_by_cookie(self, vol: int, parent: int, after: int, limit: int) -> list[Named]:
-        """Return the next entries by cookie."""
-        return await self._after_hold(reading.by_cookie(self._database, vol, parent, after, limit))
-
-    async def page_unlisted(self, vol: int, after: tuple[int, bytes], limit: int) -> list[Named]:
-        """Return the next entries that are not listed."""
-        return await self._after_hold(reading.unlisted(self._database, vol, after, limit))
-
-    async def page_by_skey(self, vol: int, parent: int, lower: bytes, upper: bytes | None, limit: int) -> list[Named]:
-        """Return listed entries by skey."""
-        return await self._after_hold(reading.by_skey(self._database, vol, parent, lower, upper, limit))
-
-    async def walk(
-        self, vol: int, top: int, lower: bytes, upper: bytes | None, limit: int, steer: Steer | None = None
-    ) -> list[KeyEntry]:
-        """Return listed keys in byte order of their paths."""
-        return await self._after_hold(reading.walk(self._database, vol, top, lower, upper, limit, steer))

@@ -551,7 +551,7 @@ def test_versions_that_are_loaded_late_do_not_bring_back_what_is_gone(hall):
     (volume,) = hall.ns._volumes.every()
     parent = look(hall, b"d").ino
     for seq in (-1, -2):
-        volume.cache.drop_version(parent, b"f", seq, hall.metastore.durable)  # as an installation would
+        volume.cache.history(parent, b"f").put(seq, None, hall.metastore.durable)  # as an installation would
     hall.metastore.release_loads()
     assert isinstance(late.result.value, VersionNotFound)
     late.addErrback(lambda _: None)
