@@ -31,8 +31,8 @@ from namespace.writeback import IDLE_SECONDS
 EXAMPLES = int(os.environ.get("GATEFOLD_MODEL_EXAMPLES", "6"))
 FIRST_PORT = int(os.environ.get("GATEFOLD_TEST_PORTS", "26000-26999").partition("-")[0]) + 300
 _volumes = itertools.count(1)
-#: More than garbage's grace: few rounds bring all of it to its end.
-STEP_SECONDS = 15.0
+#: Less than between two renewals of the lease: each must be answered before the next is due.
+STEP_SECONDS = 1.0
 
 
 class TurnedClock(ManualClock):
@@ -44,16 +44,21 @@ class TurnedClock(ManualClock):
 
     def advance(self, seconds: float) -> None:
         """Move on in few steps: what one began ends before the next."""
+        passed = 0.0
         while seconds > 0:
             step = min(seconds, STEP_SECONDS)
             super().advance(step)
             seconds -= step
-            drive(self._quiet(idle=step > IDLE_SECONDS + ROUND_SECONDS))
+            passed += step
+            drive(self._quiet(idle=passed > IDLE_SECONDS + 2 * ROUND_SECONDS))
 
     async def _quiet(self, *, idle: bool) -> None:
         """Wait until no duty runs, and, if files were *idle* for long enough, until no UNSTABLE data is left."""
-        while self.ns is not None and (self.ns._duties._running or (idle and self._is_dirty())):
+        while self.ns is not None and (self._is_renewing() or self.ns._duties._running or (idle and self._is_dirty())):
             await pause(CLOCK, 0.001)
+
+    def _is_renewing(self) -> bool:
+        return self.ns._engine._lease.deadline < self.boottime_seconds() + 2.0
 
     def _is_dirty(self) -> bool:
         return any(entry.overlay is not None for entry in self.ns._writeback._dirty)
