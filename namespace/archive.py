@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from metastore.records import FileType, Inode
+from namespace.assembling import layout
 from namespace.attributes import etag_of, is_as_put
+from namespace.contents import name_body
 from namespace.edit import inline_fields
 from namespace.metadata import edited_user
-from namespace.view import MAX_SIZE, inline_extent, new_generation
+from namespace.view import MAX_SIZE, Missing, NeedCopy, inline_extent, new_generation
 
 if TYPE_CHECKING:
     from metastore.records import ObjectMeta
     from namespace.cache import InodeEntry
     from namespace.edit import Edit
 
-#: A content of more extents is not shared: a Change does not grow with a file.
+#: A body map of more extents is copied before the plan that shares it, in chunks.
 SHARED_EXTENTS_MAX = 2000
 
 
@@ -37,47 +39,61 @@ def shelve(edit: Edit, entry: InodeEntry) -> int:
 def part_with(edit: Edit, entry: InodeEntry) -> int:
     """Move the content of *entry* to a new inode that keeps it; the caller gives the file another at once."""
     image = edit.image(entry)
-    return _archived(edit, entry, image, content=image.content, extents=image.extents).ino
+    return _archived(edit, entry, image, _body_of(image, image.content))
 
 
 def share(edit: Edit, entry: InodeEntry) -> int:
-    """Give the content of *entry*, which keeps it, to a new inode too; return that, 0 if there are too many extents."""
+    """Give the content of *entry*, which keeps it, to a new inode too; return its number.
+
+    Raise Missing for one of many extents, which are copied ahead: a Change does not grow with a file.
+    """
     image = edit.image(entry)
     if image.extents > SHARED_EXTENTS_MAX:
-        return 0
+        return _named_copy(edit, entry, image)
     extents = edit.view.extents(entry, 0, MAX_SIZE).extents if image.extents else inline_extent(image)
     content = edit.view.number("content")
     for extent in extents:
         edit.reference(extent.blob, 1)
         if image.extents:
             edit.put(replace(extent, content=content))
-    return _archived(edit, entry, image, content=content, extents=image.extents).ino
+    return _archived(edit, entry, image, _body_of(image, content))
 
 
-def _archived(edit: Edit, entry: InodeEntry, image: Inode, *, content: int, extents: int) -> Inode:
-    """Return a new inode like *image*, with no name and a content of its own, and the S3 metadata of *entry*."""
+def _named_copy(edit: Edit, entry: InodeEntry, image: Inode) -> int:
+    copies = edit.view.volume.copies
+    copied = copies.get(image.content)
+    if copied is None or copied.layout != layout(image):
+        raise Missing(NeedCopy(entry))
+    edit.then(lambda: copies.pop(image.content, None))
+    return _archived(edit, entry, image, name_body(edit, copied.body))
+
+
+def _body_of(image: Inode, content: int) -> dict[str, object]:
+    """Return the fields of a body like that of *image*, as generation *content*."""
     inline = inline_extent(image)
+    fields = inline_fields(inline[0] if inline else None)
+    return {"content": content, "size": image.size, "used": image.used, "extents": image.extents, **fields}
+
+
+def _archived(edit: Edit, entry: InodeEntry, image: Inode, body: dict[str, object]) -> int:
+    """Make an inode like *image*, with no name and with *body*, and the S3 metadata of *entry*; return its number."""
     made = edit.new_inode(
         FileType.REGULAR,
         image.mode,
         image.uid,
         image.gid,
         nlink=0,
-        size=image.size,
-        used=image.used,
         atime=image.atime,
         mtime=image.mtime,
         content_time=image.content_time,
-        content=content,
-        extents=extents,
         write_seq=image.write_seq,
-        **inline_fields(inline[0] if inline else None),
+        **body,
         **_closed(image),
     )
     meta = edit.view.meta(entry)
     if meta is not None:
         edit.put(replace(_as_shown(meta, image), ino=made.ino))
-    return made
+    return made.ino
 
 
 def close(edit: Edit, entry: InodeEntry) -> None:

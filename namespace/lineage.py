@@ -225,14 +225,12 @@ def supersede(edit: Edit, entry: InodeEntry, edge: Edge, *, whole: bool) -> bool
     image = edit.image(entry)
     lineage = Lineage.of(edit, edge.parent, edge.skey)
     row = lineage.newest
-    kept = 0
-    if _is_kept(edit, image, row, nfs=False):
-        kept = archive.part_with(edit, entry) if whole else archive.share(edit, entry)
-    if not kept:
+    if not _is_kept(edit, image, row, nfs=False):
         if row is not None:
             check_unlocked(row, edit.now_ns)
             lineage.alter(row, modified=edit.now_ns)
         return False
+    kept = archive.part_with(edit, entry) if whole else archive.share(edit, entry)
     _keep(lineage, row, kept, image)
     entitle(edit, edge.parent, edge.skey, image.ino)
     return whole

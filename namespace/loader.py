@@ -9,6 +9,7 @@ from namespace.extents import ExtentMap
 from namespace.view import (
     MAX_SIZE,
     NeedAlias,
+    NeedCopy,
     NeedEdges,
     NeedExtents,
     NeedFetch,
@@ -24,7 +25,7 @@ from namespace.view import (
 from namespace.volume import BLOCK, LOW_WATER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from metastore.api import MetaStore
     from metastore.records import Inode, Named
@@ -48,6 +49,8 @@ class Loader:
     def __init__(self, metastore: MetaStore) -> None:
         """Load from *metastore*, which joins concurrent calls into one query."""
         self._metastore = metastore
+        #: Copies a body map that is too long for one Change.
+        self.copy: Callable[[VolumeState, InodeEntry], Awaitable[None]] = _no_copy
         #: Called with the volume and the file whose body map a load has shown.
         self.mapped: Callable[[VolumeState, Inode], object] = lambda _volume, _image: None
 
@@ -58,6 +61,9 @@ class Loader:
             return
         if isinstance(need, NeedRoom):
             await need.wait()  # no load: nothing is kept from eviction meanwhile
+            return
+        if isinstance(need, NeedCopy):
+            await self.copy(volume, need.entry)  # no load either, but many
             return
         token = volume.cache.begin_load()
         try:
@@ -183,6 +189,10 @@ class Loader:
             await self.reserve(volume, kind)
         finally:
             volume.numbers[kind].fetching = False
+
+
+async def _no_copy(_volume: VolumeState, _entry: InodeEntry) -> None:
+    raise RuntimeError("nobody copies body maps")
 
 
 def learn_names(volume: VolumeState, found: list[Named]) -> None:

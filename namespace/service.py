@@ -18,6 +18,7 @@ from namespace.multipart import MultipartVerbs
 from namespace.reading import ReadVerb
 from namespace.rename import RenameVerb
 from namespace.setattr import SetAttrVerb
+from namespace.sharing import Sharing
 from namespace.tree import TreeVerbs
 from namespace.upload_lists import UploadListVerbs
 from namespace.versioning import VersionVerbs
@@ -76,6 +77,7 @@ class GatefoldNamespace(
         hall = Hall(engine, volumes, bodies, clock, WriteBack(engine, bodies, clock))
         super().__init__(hall)
         self._duties = Duties(hall)
+        engine.loader.copy = Sharing(hall).copy
         volumes.taken_over = self._sweep_later
 
     def _sweep_later(self, volume: VolumeState) -> None:

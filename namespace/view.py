@@ -91,6 +91,12 @@ class NeedName(Struct, frozen=True):
     entry: InodeEntry
 
 
+class NeedCopy(Struct, frozen=True):
+    """A body map is too long for one Change, and has not been copied ahead (see `sharing`)."""
+
+    entry: InodeEntry
+
+
 class NeedNumbers(Struct, frozen=True):
     """A number pool is dry."""
 
@@ -121,6 +127,7 @@ Need: TypeAlias = (
     | NeedVersions
     | NeedNullVersion
     | NeedName
+    | NeedCopy
     | NeedNumbers
     | NeedRoom
 )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from metastore.api import NumberBlock
     from metastore.records import Volume
     from namespace.memory import Memory
+    from namespace.sharing import Copied
     from namespace.snapshot import Snapshot
 
 #: How many numbers are reserved ahead in one commit, and when the next block is fetched.
@@ -71,6 +72,7 @@ class VolumeState:
         self.last_batch = 0  # the newest batch with a change of this volume: what a tree-wide page waits for
         self._dead = False
         self._endings: dict[Callable[[VolumeState], object], None] = {}
+        self.copies: dict[int, Copied] = {}  # content -> a copy of its body map that a plan waits for
         self.readers: dict[object, int] = {}  # open reads -> ns they began: younger doomed blobs stay
         self._dooming_since: int | None = None
         self.assembling = 0  # contents that are being made of others by reference: sources are not rewritten meanwhile

@@ -26,7 +26,7 @@ class File:
     nlink: int = 1
 
     def is_open(self, now: float) -> bool:
-        return not self.closed and (not self.written or now - self.time < QUIET)
+        return not self.closed and (not self.written or abs(now - self.time) < QUIET)
 
 
 @dataclass(eq=False)

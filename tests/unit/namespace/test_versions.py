@@ -16,7 +16,7 @@ from foundation.errors import (
     StaleHandle,
     VersionNotFound,
 )
-from metastore.records import NULL_VERSION, Inode, Reclaim, Version
+from metastore.records import NULL_VERSION, Extent, Inode, Reclaim, Version
 from namespace import archive
 from namespace.api import (
     Caller,
@@ -559,17 +559,54 @@ def test_versions_that_are_loaded_late_do_not_bring_back_what_is_gone(hall):
     assert second
 
 
-def test_a_content_of_too_many_extents_is_changed_in_place(hall, monkeypatch):
+def in_pieces(hall, monkeypatch):
+    """Make the file `f` of 7 extents, and let no Change take more than 2."""
     monkeypatch.setattr(archive, "SHARED_EXTENTS_MAX", 2)
+    monkeypatch.setattr("namespace.contents.CHUNK", 2)
     file = run(hall.ns.create(ROOT, hall.root, b"f", CreateMode.GUARDED, SetAttr(), b"")).file.file
-    for offset in range(0, 30, 10):
+    for offset in range(0, 70, 10):
         write(hall, file, b"x", offset)
     hall.clock.advance(100)
-    write(hall, file, b"y")
-    assert versions(hall) == [(b"f", 21, True)]
-    lock(hall, b"", hold=True, key=b"f")
-    with pytest.raises(AccessDenied):
-        write(hall, file, b"z")
-    with pytest.raises(AccessDenied):
+    return file, head(hall, b"f").version_id, hall.get(b"f")
+
+
+@pytest.mark.parametrize("act", ["write", "rename", "remove one of two names"])
+def test_a_content_of_many_extents_is_copied_ahead_in_chunks(hall, monkeypatch, act):
+    file, version_id, before = in_pieces(hall, monkeypatch)
+    changes = []
+    commit = hall.metastore.commit
+    hall.metastore.commit = lambda change: changes.append(change) or commit(change)
+    if act == "write":
+        write(hall, file, b"y")
+    elif act == "rename":
         run(hall.ns.rename(ROOT, hall.root, b"f", hall.root, b"g"))
+    else:
+        run(hall.ns.link(ROOT, file, hall.root, b"g"))
+        run(hall.ns.remove(ROOT, hall.root, b"f"))
+    assert max(sum(type(row) is Extent for row in change.puts) for change in changes) == 2
+    assert read(hall, version_id, b"f") == before
     assert hall.findings() == []
+    run(hall.ns._duties.collect(hall.ns._volumes.every()[0]))
+    assert rows(hall, Reclaim) == []
+
+
+def test_a_death_while_a_content_is_copied_leaves_all_as_it_was(hall, monkeypatch):
+    file, version_id, before = in_pieces(hall, monkeypatch)
+
+    def die():
+        raise RuntimeError("died")
+
+    point = crash_point("draft.after_chunk")
+    point.arm(die, 2)
+    with pytest.raises(RuntimeError):
+        run(hall.ns.rename(ROOT, hall.root, b"f", hall.root, b"g"))
+    point.disarm()
+    again = hall.reopen()
+    again.clock.advance(200)
+    assert versions(again) == [(b"f", 61, True)]
+    run(again.ns._duties.collect(again.ns._volumes.every()[0]))
+    assert rows(again, Reclaim) == []
+    run(again.ns.rename(ROOT, again.root, b"f", again.root, b"g"))
+    assert read(again, version_id, b"f") == again.get(b"g") == before
+    assert again.findings() == []
+    assert file
