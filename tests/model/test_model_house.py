@@ -54,8 +54,12 @@ class TurnedClock(ManualClock):
 
     async def _quiet(self, *, idle: bool) -> None:
         """Wait until no duty runs, and, if files were *idle* for long enough, until no UNSTABLE data is left."""
-        while self.ns is not None and (self._is_renewing() or self.ns._duties._running or (idle and self._is_dirty())):
+        while self._is_open() and (self._is_renewing() or self.ns._duties._running or (idle and self._is_dirty())):
             await pause(CLOCK, 0.001)
+
+    def _is_open(self) -> bool:
+        """Tell whether there is a namespace to wait for: one that is closed renews and flushes nothing any more."""
+        return self.ns is not None and self.ns._duties._timer is not None
 
     def _is_renewing(self) -> bool:
         return self.ns._engine._lease.deadline < self.boottime_seconds() + 2.0
