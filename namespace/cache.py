@@ -47,6 +47,7 @@ class Cache:
         self.inodes: dict[int, InodeEntry] = {}
         self.directories: dict[int, DirectoryNames] = {}
         self.histories: dict[tuple[int, bytes], History] = {}  # of names, in volumes that keep versions
+        self.whole_histories: set[int] = set()  # directories of whose names all versions are in memory
         self.bytes = 0
         self._memory = memory
         self._limit = memory.limit
@@ -292,12 +293,15 @@ class Cache:
         self.bytes -= entry.cost
         if isinstance(entry, InodeEntry):
             del self.inodes[entry.ino]
+            self.whole_histories.discard(entry.ino)
             names = self.directories.get(entry.ino)
             if names is not None:
                 self._settle(entry.ino, names)
             return
         if isinstance(entry, History):
             del self.histories[entry.parent, entry.skey]
+            if any(entry.rows.values()):
+                self.whole_histories.discard(entry.parent)
             return
         names = self.directories[entry.parent]
         del names.entries[entry.skey]

@@ -63,7 +63,7 @@ class History:
         if row is not None:
             self._learn(row)
 
-    def know_none(self) -> None:
+    def know_whole(self) -> None:
         """Note that the versions in memory are all there are."""
         self.known.add(NEWEST, None)
 

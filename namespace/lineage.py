@@ -39,7 +39,7 @@ class Lineage:
         self._edit = edit
         self._is_new = edit.is_new(parent)
         if self._is_new:
-            edit.then(lambda: edit.view.volume.cache.history(parent, skey).know_none())
+            edit.then(lambda: _know_new(edit, parent, skey))
         self._changed: dict[int, Version | None] = {}
         self._fresh: set[int] = set()  # of those, what was not there before this edit
 
@@ -104,6 +104,13 @@ class Lineage:
         """Return the keys of what is gone."""
         gone = [seq for seq, row in self._changed.items() if row is None and seq not in self._fresh]
         return [(Version, (self.parent, self.skey, seq)) for seq in gone]
+
+
+def _know_new(edit: Edit, parent: int, skey: bytes) -> None:
+    """Note that a directory made here has no versions but those that came with it."""
+    cache = edit.view.volume.cache
+    cache.whole_histories.add(parent)
+    cache.history(parent, skey).know_whole()
 
 
 def new_id(seq: int) -> bytes:

@@ -287,8 +287,11 @@ class View:
     def _history(self, directory: int, skey: bytes) -> History:
         entry = self.entry(directory)
         history = self.volume.cache.history(directory, skey)
+        whole = self.volume.cache.whole_histories
         if entry.image is None or not entry.image.history:
-            history.know_none()  # a directory counts them
+            whole.add(directory)  # it counts them
+        if directory in whole:
+            history.know_whole()
         self.consult(history)
         return history
 

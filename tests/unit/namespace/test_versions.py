@@ -155,13 +155,23 @@ def test_of_null_versions_the_newest_is_kept(hall):
     assert hall.findings() == []
 
 
-def test_the_first_names_of_a_directory_ask_for_no_versions(hall):
-    asked = []
-    hall.metastore.load_versions = lambda *_: asked.append(1)
-    hall.put(KEY, b"one")
-    hall.put(KEY, b"two")
+def test_names_of_a_directory_made_here_ask_for_no_versions_until_one_is_forgotten(hall):
+    asked, load = [], hall.metastore.load_versions
+    hall.metastore.load_versions = lambda *name: asked.append(name[2]) or load(*name)
+    for key in (KEY, KEY, b"d/g", b"h", b"i"):
+        hall.put(key, b"data")
     run(hall.ns.create(ROOT, hall.root, b"f", CreateMode.GUARDED, SetAttr(), b""))
     assert asked == []
+    cache = hall.ns._volumes.every()[0].cache
+    directory = look(hall, b"d").ino
+    for history in [each for each in cache.histories.values() if each.parent == directory]:
+        cache._ring.remove(history)
+        cache._forget(history)
+    hall.put(b"d/new", b"1")
+    hall.put(KEY, b"2")
+    assert asked == [b"new", b"f"]
+    assert [each[1] for each in versions(hall, prefix=KEY)] == [1, 4, 4]
+    assert hall.findings() == []
 
 
 # -- S3 -----------------------------------------------------------------------------------------------------------
