@@ -243,6 +243,16 @@ def supersede(edit: Edit, entry: InodeEntry, edge: Edge, *, whole: bool) -> bool
     return whole
 
 
+def check_linkable(view: View, entry: InodeEntry, now_ns: int) -> None:
+    """Raise AccessDenied for a second name of a locked file: NFS changes a file of several names in place."""
+    image = entry.image
+    assert image is not None
+    edge = view.name_of(entry) if image.nlink == 1 else None
+    row = view.newest(edge.parent, edge.skey) if edge is not None and edge.listed else None
+    if row is not None:
+        check_unlocked(row, now_ns)
+
+
 def amend(edit: Edit, entry: InodeEntry, *, whole: bool) -> bool:
     """Begin a new version for a change of content that NFS makes in place, if one is due; return as `supersede`.
 

@@ -23,7 +23,7 @@ from namespace.collisions import directory_goes, free_place
 from namespace.edit import Edit, Planned
 from namespace.ghosts import make_directory, vacate
 from namespace.hall import Verbs
-from namespace.lineage import bury, entitle
+from namespace.lineage import bury, check_linkable, entitle
 from namespace.names import check_name, check_new_name
 from namespace.setattr import initial_fields, truncate
 from namespace.silly import is_silly_name
@@ -164,6 +164,8 @@ class TreeVerbs(Verbs):
             if image.nlink >= LINK_MAX:
                 raise TooManyLinks("the file has as many names as it can have")
             edit = Edit(view, self._clock.now_ns())
+            if view.volume.versioning and image.type == FileType.REGULAR:
+                check_linkable(view, entry, edit.now_ns)
             before = Before(parent)
             edit.touch(entry, nlink=image.nlink + 1)
             skey, alias = free_place(view, parent_image.ino, name, image.type)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from foundation.errors import AccessDenied, IsDeleteMarker, KeyConflict, NotFound, VersionNotFound
+from foundation.errors import AccessDenied, InvalidArgument, IsDeleteMarker, KeyConflict, NotFound, VersionNotFound
 from metastore.records import NULL_VERSION, Edge, Inode, Version
 from namespace import archive
 from namespace.api import DeleteResult
@@ -143,6 +143,8 @@ def plan_lock(
     row = lock_of(view, caller, *name)
     entry, image = view.live(row.ino)
     authorize(caller, image, WRITE)
+    if image.nlink > 1:
+        raise InvalidArgument("a file of several names is not locked: NFS changes it in place")
     until, hold = lock
     if until is not None and until < row.retain_until and row.retain_until > now_ns:
         raise AccessDenied("a retention is not shortened")

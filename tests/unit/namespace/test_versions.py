@@ -490,6 +490,20 @@ def test_a_locked_version_stays_until_its_time_and_the_hold_is_lifted(hall):
     assert hall.findings() == []
 
 
+def test_a_file_of_several_names_and_a_lock_exclude_each_other(hall):
+    hall.put(b"f", b"one")
+    hall.put(b"g", b"two")
+    lock(hall, b"", hold=True, key=b"f")
+    with pytest.raises(AccessDenied):
+        run(hall.ns.link(ROOT, look(hall, b"f"), hall.root, b"f2"))
+    run(hall.ns.link(ROOT, look(hall, b"g"), hall.root, b"g2"))
+    with pytest.raises(InvalidArgument):
+        lock(hall, b"", hold=True, key=b"g")
+    lock(hall, b"", hold=False, key=b"f")
+    run(hall.ns.link(ROOT, look(hall, b"f"), hall.root, b"f2"))
+    assert hall.findings() == []
+
+
 def test_what_nfs_is_writing_is_kept_once_it_is_locked(hall):
     file = run(hall.ns.create(ROOT, hall.root, b"f", CreateMode.GUARDED, SetAttr(), b"")).file.file
     write(hall, file, b"one")
