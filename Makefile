@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 # Tests leave the last line to pytest: CI reads it.
 PYTEST = $(BIN)/python -m pytest
 
-.PHONY: up test check bench scale fix clean
+.PHONY: up test model check bench scale fix clean
 
 # Set up once with defaults, later upgrade if this checkout is newer, then serve in the foreground until Ctrl-C.
 up: $(VENV)/.installed
