@@ -219,7 +219,7 @@ def crowded_dsn(migrated_dsn):
             INSERT INTO edge SELECT v, p, convert_to('n' || n, 'UTF8'), n, n + 3, NULL, true, false
                 FROM generate_series(1, {_MANY}) n, generate_series(1, 2) p, generate_series(1, 2) v;
             INSERT INTO inode SELECT v, n, 1, 1, 420, 0, 0, 1, 0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, NULL, 0, NULL, NULL,
-                0, 0, 0, 0, 0 FROM generate_series(1, {_MANY}) n, generate_series(1, 2) v;
+                0, 0, 0, 0, 0, 0 FROM generate_series(1, {_MANY}) n, generate_series(1, 2) v;
             INSERT INTO blob SELECT v, n, 1, CASE WHEN n > 2000 THEN 0 ELSE 500 END, 1, 0, '', 0
                 FROM generate_series(1, {_MANY}) n, generate_series(1, 2) v;
             INSERT INTO extent SELECT v, n / 50 + 1, n, 1, n * 7919 % 2000 + 1, 0
