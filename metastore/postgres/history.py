@@ -62,7 +62,7 @@ def _entries(which: str) -> str:
     """Return the entries of a scanned directory that are *which*; each stands before all versions of its name."""
     return f"""
         (SELECT e.skey AS name, {NEWEST}::bigint AS seq, e.ino, e.ghost, EXISTS (
-            SELECT 1 FROM version v WHERE v.vol = e.vol AND v.parent = e.parent AND v.skey = e.skey) AS kept,
+            SELECT 1 FROM version v WHERE v.vol = e.vol AND v.parent = e.parent AND v.skey = e.skey OFFSET 0) AS kept,
             NULL::bytea, NULL::bigint, NULL::bigint, NULL::boolean
          FROM edge e WHERE e.vol = $1 AND e.parent = k.parent AND e.skey >= k.first
            AND (e.parent, e.skey) < (k.upper_parent, k.upper) AND {which}
@@ -72,7 +72,8 @@ def _entries(which: str) -> str:
 _WALK = Statement(
     "walk versions",
     # Directories in the order given, each by name and age, and no further than $8 rows: each of the three kinds is
-    # read in the order of an index of its own, and no further either. The order is checked on arrival.
+    # read in the order of an index of its own, and no further either. The order is checked on arrival. OFFSET 0 keeps
+    # EXISTS a look-up: without it all of `version` would be hashed.
     f"""
     SELECT k.ord - 1, u.*, {INODE_COLUMNS} FROM unnest($2, $3, $4, $5, $6, $7) WITH ORDINALITY
       AS k (parent, first, start, seq, upper_parent, upper, ord), LATERAL (

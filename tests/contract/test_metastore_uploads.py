@@ -10,9 +10,9 @@ from postgres_server import migrated_dsn, postgres  # noqa: F401
 from psycopg import sql
 
 from foundation.errors import NoReply
-from metastore.postgres import audit, garbage, paging, uploading
+from metastore.postgres import audit, garbage, history, paging, uploading
 from metastore.postgres.connector import session_conninfo
-from metastore.records import Blob, Change, Extent, Part, Reclaim, Upload
+from metastore.records import NEWEST, Blob, Change, Extent, Part, Reclaim, Upload
 
 
 def upload(vol, upload_id, key, **changes):
@@ -225,6 +225,9 @@ def crowded_dsn(migrated_dsn):
             INSERT INTO extent SELECT v, n / 50 + 1, n, 1, n * 7919 % 2000 + 1, 0
                 FROM generate_series(1, {_MANY}) n, generate_series(1, 2) v;
             INSERT INTO reclaim SELECT v, n, 1, 0 FROM generate_series(1, {_MANY}) n, generate_series(1, 2) v;
+            INSERT INTO version SELECT v, 1, convert_to('n' || n % 1000, 'UTF8'), -1 - n / 1000,
+                convert_to('v' || n, 'UTF8'), 0, 1, 0, false
+                FROM generate_series(1, {_MANY}) n, generate_series(1, 2) v;
         """)
         connection.execute("ANALYZE")  # as PostgreSQL does by itself a minute after such a change
     return migrated_dsn
@@ -238,6 +241,10 @@ COSTS = [
     (uploading._PAGE, (1, b"", b"", b"k3", 10), 20, "upload_key"),
     (paging._BY_COOKIE, (1, 1, 500, 10), 21, "edge_cookie"),
     (paging._BY_SKEY, (1, 1, b"n2", 2, b"", 10), 21, "edge_listed"),
+    (history._VERSIONS, ([1], [1], [b"n7"], [NEWEST], [2]), 2, "version_pkey"),
+    (history._NULL, (1, 1, b"n7"), 1, "version_null"),
+    (history._NAMES, (1, 5, 10), 2, "edge_ino"),
+    (history._WALK, (1, [1], [b"n2"], [b"n2"], [NEWEST], [2], [b""], 10), 60, "version_pkey"),
     (audit._EDGES, (1, 1, b"n2", 10), 31, "edge_pkey"),
     (audit._NAMES_OF, (1, 5, 10), 2, "edge_ino"),
     (audit._LIVE, (1, 500, 10), 10, "blob_pkey"),
