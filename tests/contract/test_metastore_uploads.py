@@ -266,6 +266,7 @@ PLACES = [
     ("inode", (1, 500)),
     ("edge", (1, 1, b"n2")),
     ("part", (1, b"u1", 500)),
+    ("version", (1, 1, b"n2", NEWEST)),
     ("upload", (1, b"u2")),
     ("reclaim", (1, 500)),
     ("blob", (1, 500)),
