@@ -217,6 +217,10 @@ class Uploads(Protocol):
         """Return uploads in progress with (key, id) > *after* and key < *upper* (None = no bound), in that order."""
 
 
+#: Tells whether a walk enters a directory.
+Enters: TypeAlias = "Callable[[Inode], bool]"
+
+
 class Histories(Protocol):
     """Versions of names, which batches write like every other row."""
 
@@ -230,12 +234,13 @@ class Histories(Protocol):
         """Return at most *limit* of the entries that name *ino*, ghosts excluded."""
 
     async def walk_versions(
-        self, vol: int, top: int, lower: bytes, lower_seq: int, upper: bytes | None, limit: int
+        self, vol: int, top: int, lower: tuple[bytes, int], upper: bytes | None, limit: int, enters: Enters
     ) -> list[VersionEntry]:
-        """Return the versions of all keys below *top* with lower <= path < upper: by path, then by seq.
+        """Return the versions of all keys below *top* with lower <= (path, seq) and path < upper: by path, then by seq.
 
-        Of the path *lower* itself those with a seq >= *lower_seq*. Ghosts are entered, delete markers are told. A key
-        without rows is its own `null` version: it comes with a version of seq 0, an EXPLICIT directory as `dir/` too.
+        A directory that *enters* says no of is left out with its key and all below it. Ghosts are entered, delete
+        markers are told. A key without rows is its own `null` version: it comes with a version of seq 0, an EXPLICIT
+        directory as `dir/` too.
         """
 
 

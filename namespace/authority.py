@@ -72,7 +72,8 @@ WALK = Right("LOOKUP", "every directory on the way of a key", "the directory", S
 LIST = Right("READDIR, READDIRPLUS", "", "the directory", READ, changes=False)
 LIST_KEYS = Right(
     "",
-    "ListObjects: the root, else 403; any other is left out with all below it, its key too",
+    "ListObjects, ListObjectVersions, ListMultipartUploads: the root, else 403; the first two leave any other out with"
+    " its key and all below it",
     "the directory",
     READ | SEARCH,
     changes=False,
@@ -80,7 +81,10 @@ LIST_KEYS = Right(
 READ_FILE = Right("READ", "", "the file", READ, owner=True, execute=True, changes=False)
 GET = Right("", "GetObject, HeadObject, the source of a copy", "the file", READ, changes=False)
 WRITE_FILE = Right("WRITE, COMMIT, SETATTR of the size, CREATE of what exists", "", "the file", WRITE, owner=True)
-OVERWRITE = Right("", "PutObject, CopyObject, CompleteMultipartUpload over a key", "the file", WRITE)
+OVERWRITE = Right(
+    "", "PutObject, CopyObject, CompleteMultipartUpload over a key; locks of a version", "the file", WRITE
+)
+MARK = Right("", "PutObject of a directory's key, without a body, where the directory exists", "the directory", WRITE)
 ENTER = Right(
     "CREATE, MKDIR, SYMLINK, MKNOD, LINK, RENAME (to)",
     "PutObject, CopyObject, CompleteMultipartUpload of a new key",
@@ -98,7 +102,7 @@ MOVE = Right("RENAME of a directory into another", "", "the directory that moves
 CHANGE = Right("SETATTR of mode, group and given times", "PutObjectAcl", "the object", owner=True)
 TOUCH = Right("SETATTR of times to now", "", "the object", WRITE, owner=True)
 #: Every right that hangs on an inode, in the order of the document.
-RIGHTS = (WALK, LIST, LIST_KEYS, READ_FILE, GET, WRITE_FILE, OVERWRITE, ENTER, REMOVE, MOVE, CHANGE, TOUCH)
+RIGHTS = (WALK, LIST, LIST_KEYS, READ_FILE, GET, WRITE_FILE, OVERWRITE, MARK, ENTER, REMOVE, MOVE, CHANGE, TOUCH)
 #: What hangs on who asks alone.
 IDENTITIES = (
     ("SETATTR of the owner; MKNOD of a device", "", "uid 0"),
@@ -162,33 +166,10 @@ def access_bits(caller: Caller, inode: Inode) -> int:
 # ---------------------------------------------------------------------- rights by what is done
 
 
-def authorize(caller: Caller, inode: Inode, bits: int) -> None:
-    """Raise AccessDenied unless *caller* has all of *bits* on *inode*; ReadOnly for WRITE of a read-only caller."""
-    if bits & WRITE:
-        authorize_change(caller)
-    if not permits(caller, inode, bits):
-        raise AccessDenied("the mode does not allow it")
-
-
 def authorize_change(caller: Caller) -> None:
     """Raise ReadOnly if *caller* may change nothing."""
     if caller.read_only:
         raise ReadOnly("the export or key is read-only")
-
-
-def authorize_io(caller: Caller, inode: Inode, bits: int) -> None:
-    """Authorize READ, WRITE, COMMIT or truncation of a file."""
-    (READ_FILE if bits == READ else WRITE_FILE).require(caller, inode)
-
-
-def authorize_owner(caller: Caller, inode: Inode) -> None:
-    """Raise NotPermitted unless *caller* owns *inode* or is the super-user."""
-    CHANGE.require(caller, inode)
-
-
-def authorize_entry(caller: Caller, directory: Inode, victim: Inode | None = None) -> None:
-    """Authorize a change of *directory*'s entries; of the one that names *victim*, the sticky bit included."""
-    (ENTER if victim is None else REMOVE).require(caller, directory, victim)
 
 
 # ---------------------------------------------------------------------- modes

@@ -10,7 +10,7 @@ from foundation.aio import gather
 from foundation.errors import FsError, InvalidArgument
 from metastore.records import NULL_VERSION
 from namespace.api import NO_CONDITIONS, CopySource, Deleted, DeleteResult
-from namespace.authority import READ, authorize
+from namespace.authority import GET
 from namespace.conditions import check_read, check_write
 from namespace.edit import Edit, Planned
 from namespace.hall import Verbs
@@ -138,7 +138,7 @@ def look(
         path = KeyPath(view, caller, key)
         entry, image = path.existing(view)
         version_id = NULL_VERSION if is_directory(image) else current_id(view, *path.file_name)
-    authorize(caller, image, READ)
+    GET.require(caller, image)
     info = object_info(key, image, None if is_directory(image) else view.meta(entry))
     if view.volume.versioning:
         info = replace(info, version_id=version_id)
@@ -149,5 +149,5 @@ def look(
 def check_delete(conditions: Conditions, caller: Caller, seen: Inode) -> None:
     """Raise PreconditionFailed unless the object may go; who asks by ETag must be one who may read."""
     if conditions != NO_CONDITIONS:
-        authorize(caller, seen, READ)
+        GET.require(caller, seen)
         check_write(conditions, *validators(seen))

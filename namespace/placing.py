@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from metastore.records import FileType, Inode, InodeFlag
-from namespace.authority import authorize_entry, new_mode
+from namespace.authority import REMOVE, new_mode
 from namespace.collisions import directory_comes, directory_goes
 from namespace.ghosts import make_directory, vacate
 from namespace.lineage import bury, entitle
@@ -114,7 +114,7 @@ def delete(edit: Edit, caller: Caller, path: KeyPath) -> Version | None:
     """
     last = len(path.components) - 1
     target = path.found[last]
-    authorize_entry(caller, path.parent(last), target)
+    REMOVE.require(caller, path.parent(last), target)
     if not is_directory(target):
         marker = _remove(edit, path, last)
     else:
@@ -139,7 +139,7 @@ def climb(edit: Edit, path: KeyPath) -> None:
 def _remove_body(edit: Edit, caller: Caller, path: KeyPath) -> Version | None:
     directory = path.found[-1]
     assert path.body is not None
-    authorize_entry(caller, directory, path.body)
+    REMOVE.require(caller, directory, path.body)
     edge = edit.view.edge(directory.ino, BODY_SKEY)
     assert edge is not None  # the body was found by it
     marker = unlink(edit, edit.view.entry(edge.ino), edge, nfs=False)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from foundation.errors import FsError, NotSupported
 from metastore.records import NULL_VERSION, ObjectMeta
-from namespace.authority import WRITE, authorize, authorize_entry
+from namespace.authority import ENTER, MARK, OVERWRITE
 from namespace.conditions import check_write
 from namespace.contents import name_body
 from namespace.edit import Edit, Planned
@@ -112,13 +112,13 @@ def check_put(view: View, caller: Caller, request: PutRequest, size: int = 0) ->
     seen = path.object(view)
     check_write(request.conditions, *((None, 0) if seen is None else validators(seen)))
     if path.target is None:
-        authorize_entry(caller, path.parent(len(path.found)))
+        ENTER.require(caller, path.parent(len(path.found)))
     elif path.file is not None:
-        authorize(caller, path.file, WRITE)
+        OVERWRITE.require(caller, path.file)
     elif _has_body(request, size):
-        authorize_entry(caller, path.target)
+        ENTER.require(caller, path.target)
     else:
-        authorize(caller, path.target, WRITE)
+        MARK.require(caller, path.target)
     return path
 
 

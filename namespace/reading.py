@@ -13,7 +13,7 @@ from metastore.records import FileType
 from namespace.api import ReadResult
 from namespace.atime import is_atime_due
 from namespace.attributes import attr_of
-from namespace.authority import READ, authorize_io
+from namespace.authority import READ_FILE
 from namespace.edit import Planned
 from namespace.hall import Verbs
 from namespace.view import View, is_directory
@@ -55,7 +55,7 @@ class ReadVerb(Verbs):
                 raise IsDirectory("a directory is read by readdir")
             if image.type != FileType.REGULAR:
                 raise InvalidArgument("only a file is read")
-            authorize_io(caller, image, READ)
+            READ_FILE.require(caller, image)
             attr = attr_of(entry)
             end = min(offset + count, attr.size)
             length = max(0, end - offset)

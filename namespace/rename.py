@@ -8,7 +8,7 @@ from foundation.errors import CrossVolume, InvalidArgument, IsDirectory, NotDire
 from metastore.records import FileType, InodeFlag
 from namespace.api import Renamed
 from namespace.attributes import Before
-from namespace.authority import MOVE, authorize_entry
+from namespace.authority import ENTER, MOVE, REMOVE
 from namespace.collisions import directory_goes, free_place, taken_place
 from namespace.edit import Edit, Planned
 from namespace.ghosts import make_way, vacate
@@ -45,8 +45,8 @@ class RenameVerb(Verbs):
                 return Renamed(before_from.wcc(), before_to.wcc())
 
             entry, image = view.live(edge.ino)
-            authorize_entry(caller, from_image, image)
-            authorize_entry(caller, to_image)
+            REMOVE.require(caller, from_image, image)
+            ENTER.require(caller, to_image)
             if victim is not None and victim.ino == edge.ino:
                 return Planned(answer)  # two names of one file: POSIX says to do nothing
             edit = Edit(view, self._clock.now_ns())
@@ -76,7 +76,7 @@ def _check_directory_move(view: View, caller: Caller, image: Inode, source: Inod
 def _replace(edit: Edit, caller: Caller, image: Inode, to_entry: InodeEntry, victim: Edge, *, listed: bool) -> None:
     """Take away what has the new name, if POSIX lets *image* replace it; *listed*: S3 will see it under that name."""
     entry, gone = edit.view.live(victim.ino)
-    authorize_entry(caller, edit.image(to_entry), gone)
+    REMOVE.require(caller, edit.image(to_entry), gone)
     if is_directory(gone):
         if not is_directory(image):
             raise IsDirectory("a directory is in the way")

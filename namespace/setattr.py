@@ -11,12 +11,11 @@ from metastore.records import FileType, InodeFlag
 from namespace.api import NOW, Wcc
 from namespace.attributes import Before, attr_of
 from namespace.authority import (
+    CHANGE,
     SETGID,
     TOUCH,
-    WRITE,
+    WRITE_FILE,
     authorize_change,
-    authorize_io,
-    authorize_owner,
     in_group,
     mode_written_by,
     without_privileges,
@@ -120,7 +119,7 @@ def _allowed(
             raise IsDirectory("a directory has no size to set")
         if image.type != FileType.REGULAR:
             raise InvalidArgument("only a file has a size to set")
-        authorize_io(caller, image, WRITE)
+        WRITE_FILE.require(caller, image)
         _check_size(change.size)
     return fields
 
@@ -131,7 +130,7 @@ def _fields(caller: Caller, image: Inode, change: SetAttr, now_ns: int) -> dict[
     fields = _ownership(caller, image, change)
     given_away = (change.uid is not None or change.gid is not None) and not is_directory(image)
     if change.mode is not None:
-        authorize_owner(caller, image)
+        CHANGE.require(caller, image)
         gid = image.gid if change.gid is None else change.gid
         mode = change.mode & MODE_BITS
         if caller.uid != 0 and not in_group(caller, gid):
@@ -153,7 +152,7 @@ def _ownership(caller: Caller, image: Inode, change: SetAttr) -> dict[str, objec
             raise NotPermitted("only the super-user gives files away")
         fields["uid"] = change.uid
     if change.gid is not None:
-        authorize_owner(caller, image)
+        CHANGE.require(caller, image)
         if caller.uid != 0 and change.gid != image.gid and not in_group(caller, change.gid):
             raise NotPermitted("the owner gives a file only to a group of its own")
         fields["gid"] = change.gid
@@ -168,7 +167,7 @@ def _times(caller: Caller, image: Inode, change: SetAttr, now_ns: int) -> dict[s
     if all(value == NOW for value in times.values()):
         TOUCH.require(caller, image)
     else:
-        authorize_owner(caller, image)
+        CHANGE.require(caller, image)
     return {name: now_ns if value == NOW else value for name, value in times.items()}
 
 

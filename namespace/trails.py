@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from metastore.records import NULL_VERSION, FileType
 from namespace.api import DeleteResult
-from namespace.authority import SEARCH, authorize
+from namespace.authority import WALK
 from namespace.lineage import seq_of
 from namespace.names import BODY_SKEY
 
@@ -35,7 +35,7 @@ class Trail:
                 self.directory = None
                 return
             _, self.directory = view.live(edge.ino)
-            authorize(caller, self.directory, SEARCH)
+            WALK.require(caller, self.directory)
             self.chain.append(edge)
 
     @property

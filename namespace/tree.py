@@ -18,7 +18,7 @@ from foundation.errors import (
 from metastore.records import FileType, Inode, InodeFlag
 from namespace.api import CreateMode, Linked, Made, SetAttr
 from namespace.attributes import Before, attr_of
-from namespace.authority import WALK, WRITE, authorize_entry, authorize_io
+from namespace.authority import ENTER, REMOVE, WALK, WRITE_FILE
 from namespace.collisions import directory_goes, free_place
 from namespace.edit import Edit, Planned
 from namespace.ghosts import make_directory, vacate
@@ -81,7 +81,7 @@ class TreeVerbs(Verbs):
             raise AlreadyExists("the name is taken by something else than a file")
         if mine or attrs.size is None:
             return Planned(lambda: Made(attr_of(entry), before.wcc()))
-        authorize_io(caller, image, WRITE)
+        WRITE_FILE.require(caller, image)
         edit = Edit(view, self._clock.now_ns())
         truncate(edit, caller, entry, attrs.size)
         return edit.planned(lambda: Made(attr_of(entry), before.wcc()))
@@ -132,7 +132,7 @@ class TreeVerbs(Verbs):
     ) -> Planned[Made]:
         """Plan a new inode called *name* in *parent*."""
         directory = edit.image(parent)
-        authorize_entry(caller, directory)
+        ENTER.require(caller, directory)
         before = Before(parent)
         mode, uid, gid, times = initial_fields(caller, directory, kind, attrs, edit.now_ns)
         skey, alias = free_place(edit.view, directory.ino, name, kind)
@@ -160,7 +160,7 @@ class TreeVerbs(Verbs):
                 raise IsDirectory("a directory has one name")
             if find(view, caller, parent_image, name) is not None:
                 raise AlreadyExists("the name is taken")
-            authorize_entry(caller, parent_image)
+            ENTER.require(caller, parent_image)
             if image.nlink >= LINK_MAX:
                 raise TooManyLinks("the file has as many names as it can have")
             edit = Edit(view, self._clock.now_ns())
@@ -188,7 +188,7 @@ class TreeVerbs(Verbs):
             entry, victim = view.live(edge.ino)
             if is_directory(victim):
                 raise IsDirectory("a directory is removed by rmdir")
-            authorize_entry(caller, image, victim)
+            REMOVE.require(caller, image, victim)
             edit = Edit(view, self._clock.now_ns())
             before = Before(parent)
             unlink(edit, entry, edge, nfs=True)
@@ -209,7 +209,7 @@ class TreeVerbs(Verbs):
             _, victim = view.live(edge.ino)
             if not is_directory(victim):
                 raise NotDirectory("rmdir removes directories")
-            authorize_entry(caller, image, victim)
+            REMOVE.require(caller, image, victim)
             if victim.entries:
                 raise NotEmpty("the directory has entries")
             edit = Edit(view, self._clock.now_ns())

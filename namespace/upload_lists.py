@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from foundation.errors import InvalidArgument
 from metastore.records import ROOT_INO
 from namespace.api import PartPage, UploadInfo, UploadPage
-from namespace.authority import READ, authorize
+from namespace.authority import LIST_KEYS
 from namespace.edit import Planned
 from namespace.hall import Verbs
 from namespace.multipart import find_upload_of, part_info, upload_info
@@ -46,7 +46,7 @@ class UploadListVerbs(Verbs):
         volume = await self._volumes.named(bucket)
 
         def plan(view: View) -> Planned[None]:
-            authorize(caller, view.live(ROOT_INO)[1], READ)
+            LIST_KEYS.require(caller, view.live(ROOT_INO)[1])
             return Planned(lambda: None)
 
         await self._engine.run(volume, plan)

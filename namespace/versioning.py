@@ -17,7 +17,7 @@ from namespace.api import (
     VersionListing,
     VersionListRequest,
 )
-from namespace.authority import READ, authorize
+from namespace.authority import GET, LIST_KEYS, may_list
 from namespace.conditions import check_read
 from namespace.edit import Planned
 from namespace.lineage import seq_of
@@ -80,7 +80,7 @@ class VersionVerbs(ObjectVerbs):
 
         def plan(view: View) -> Planned[tuple[int, bool]]:
             row = lock_of(view, caller, key, version_id)
-            authorize(caller, view.live(row.ino)[1], READ)
+            GET.require(caller, view.live(row.ino)[1])
             return Planned(lambda: (row.retain_until, row.legal_hold))
 
         return await self._engine.run(volume, plan)
@@ -102,9 +102,8 @@ class VersionVerbs(ObjectVerbs):
         await self._engine.settled(volume)
         page = _Page(request, place)
         while page.wanted > 0:
-            lower, seq = page.place
             entries = await self._engine.metastore.walk_versions(
-                volume.vol, ROOT_INO, lower, seq, page.upper, page.wanted
+                volume.vol, ROOT_INO, page.place, page.upper, page.wanted, lambda image: may_list(caller, image)
             )
             if not page.take(entries):
                 break
@@ -119,7 +118,7 @@ def _require_owner(caller: Caller, volume: VolumeState) -> None:
 def _plan_list(view: View, caller: Caller, request: VersionListRequest) -> Planned[tuple[bytes, int]]:
     """Find where the page begins: (key, seq)."""
     _, root = view.live(ROOT_INO)
-    authorize(caller, root, READ)
+    LIST_KEYS.require(caller, root)
     place = _place_behind(view, caller, request.after_key, request.after_version)
     lowest = max(place, (request.prefix, NEWEST))
     return Planned(lambda: lowest)

@@ -8,7 +8,7 @@ from foundation.errors import AccessDenied, InvalidArgument, IsDeleteMarker, Key
 from metastore.records import NULL_VERSION, Edge, Inode, Version
 from namespace import archive
 from namespace.api import DeleteResult
-from namespace.authority import WRITE, authorize, authorize_entry
+from namespace.authority import OVERWRITE, REMOVE
 from namespace.edit import Edit, Planned
 from namespace.ghosts import prune
 from namespace.lineage import Lineage
@@ -68,7 +68,7 @@ def _remove_without_row(edit: Edit, caller: Caller, way: tuple[KeyPath, Trail], 
     """Remove a file that has no history for good, as in a bucket that keeps none."""
     path, trail = way
     assert trail.directory is not None  # it has the file
-    authorize_entry(caller, trail.directory, edit.view.live(edge.ino)[1])
+    REMOVE.require(caller, trail.directory, edit.view.live(edge.ino)[1])
     _drop_name(edit, edge)
     edit.touch_directory(edit.view.entry(edge.parent), entries=-1)
     climb(edit, path)
@@ -79,7 +79,7 @@ def _remove_version(edit: Edit, caller: Caller, way: tuple[KeyPath, Trail], row:
     directory, live = trail.directory, trail.live
     assert directory is not None
     victim = edit.view.live(row.ino)[1] if row.ino else None
-    authorize_entry(caller, directory, victim)
+    REMOVE.require(caller, directory, victim)
     lineage = Lineage.of(edit, row.parent, row.skey)
     lineage.drop(row)
     heir = lineage.newest
@@ -142,7 +142,7 @@ def plan_lock(
     """Plan to retain the version *name* (key, version id), or to set or lift its legal hold."""
     row = lock_of(view, caller, *name)
     entry, image = view.live(row.ino)
-    authorize(caller, image, WRITE)
+    OVERWRITE.require(caller, image)
     if image.nlink > 1:
         raise InvalidArgument("a file of several names is not locked: NFS changes it in place")
     until, hold = lock

@@ -8,7 +8,7 @@ from foundation.errors import InvalidArgument, IsDirectory, NoReply, TooLarge
 from metastore.records import FileType
 from namespace.api import Stability, Wcc, Written
 from namespace.attributes import Before, attr_of
-from namespace.authority import WRITE, authorize_io, mode_written_by
+from namespace.authority import WRITE_FILE, mode_written_by
 from namespace.edit import Edit, Planned
 from namespace.hall import Verbs
 from namespace.room import Turn
@@ -131,7 +131,7 @@ def _authorize(caller: Caller, image: Inode) -> None:
         raise IsDirectory("a directory has no bytes")
     if image.type != FileType.REGULAR:
         raise InvalidArgument("only a file has bytes")
-    authorize_io(caller, image, WRITE)
+    WRITE_FILE.require(caller, image)
 
 
 def _after(view: View, file: FileId) -> Planned[Attr | None]:

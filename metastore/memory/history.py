@@ -11,6 +11,7 @@ from metastore.records import NEWEST, NULL_VERSION, FileType, Inode, VersionEntr
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from metastore.api import Enters
     from metastore.memory.database import MemoryDatabase
     from metastore.records import Edge, Version
 
@@ -42,26 +43,28 @@ class MemoryHistories(ABC):
         return await self._after_hold(named[:limit])
 
     async def walk_versions(
-        self, vol: int, top: int, lower: bytes, lower_seq: int, upper: bytes | None, limit: int
+        self, vol: int, top: int, lower: tuple[bytes, int], upper: bytes | None, limit: int, enters: Enters
     ) -> list[VersionEntry]:
         """Return the versions of all keys below *top*, by path and seq."""
-        return await self._after_hold(walk(self._database, vol, top, (lower, lower_seq), upper)[:limit])
+        return await self._after_hold(walk(self._database, (vol, top), lower, upper, enters)[:limit])
 
 
 def walk(
-    database: MemoryDatabase, vol: int, top: int, lower: tuple[bytes, int], upper: bytes | None
+    database: MemoryDatabase, top: tuple[int, int], lower: tuple[bytes, int], upper: bytes | None, enters: Enters
 ) -> list[VersionEntry]:
-    """Return the versions below *top* with lower <= (path, seq) and path < upper, by path and seq."""
+    """Return the versions below *top* (volume, inode) with lower <= (path, seq) and path < upper, by path and seq."""
+    vol, first = top
     found: dict[tuple[bytes, int], VersionEntry] = {}
-    below: list[tuple[int, bytes]] = [(top, b"")]
+    below: list[tuple[int, bytes]] = [(first, b"")]
     while below:
         parent, prefix = below.pop()
         for edge in database.children.get((vol, parent), {}).values():
             inode = database.rows[Inode].get((vol, edge.ino))
-            if inode is not None and inode.type == FileType.DIRECTORY:
+            if inode is not None and inode.type == FileType.DIRECTORY and enters(inode):
                 below.append((inode.ino, prefix + edge.skey))
         for entry in _of_directory(database, vol, parent, prefix):
-            found[entry.path, entry.version.seq] = entry
+            if entry.inode is None or entry.inode.type != FileType.DIRECTORY or enters(entry.inode):
+                found[entry.path, entry.version.seq] = entry
     # The object `dir/` with a body stands for the explicit directory.
     newest = {path: entry.version for (path, seq), entry in sorted(found.items(), reverse=True) if seq}
     own = {path for path, version in newest.items() if version.ino}

@@ -20,9 +20,10 @@ from metastore.postgres.session import Statement
 from metastore.records import NEWEST, Edge, FileType, Inode, Version, VersionEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from foundation.clock import Clock
+    from metastore.api import Enters
 
     _HistoryKey = tuple[int, int, bytes, int, int]  # volume, parent, skey, start, limit
 
@@ -155,11 +156,11 @@ class PgHistories(Parts):
         return [Edge(*row) for row in tuples(result)]
 
     async def walk_versions(
-        self, vol: int, top: int, lower: bytes, lower_seq: int, upper: bytes | None, limit: int
+        self, vol: int, top: int, lower: tuple[bytes, int], upper: bytes | None, limit: int, enters: Enters
     ) -> list[VersionEntry]:
         """Return the versions of all keys below *top*, by path and seq."""
         page: list[VersionEntry] = []
-        todo: list[_Item] = [_scan(top, b"", lower, lower_seq, upper)]
+        todo: list[_Item] = [_scan(top, b"", *lower, upper)]
         while True:
             todo = _take(todo, page)
             # One more than the page is needed: it may replace the last.
@@ -168,7 +169,9 @@ class PgHistories(Parts):
             scans = [item for item in todo if isinstance(item, Scan)][:_SCANS_PER_ROUND]
             budget = 2 * (limit + 1 - len(page)) + _SPARE_ROWS
             rows = await self._read(vol, scans, budget)
-            todo = _spliced(vol, todo, scans, rows, full=len(rows) == budget)
+            todo = _spliced(
+                todo, scans, rows, lambda scan, row: _items(vol, scan, row, enters), full=len(rows) == budget
+            )
 
     async def _read(self, vol: int, scans: Sequence[Scan], limit: int) -> list[_Row]:
         """Read *scans* in order and stop after *limit* rows; raise RuntimeError if the order is another."""
@@ -223,9 +226,14 @@ def _take(todo: list[_Item], page: list[VersionEntry]) -> list[_Item]:
 
 
 def _spliced(
-    vol: int, todo: Sequence[_Item], scans: Sequence[Scan], rows: Sequence[_Row], *, full: bool
+    todo: Sequence[_Item],
+    scans: Sequence[Scan],
+    rows: Sequence[_Row],
+    items: Callable[[Scan, _Row], list[_Item]],
+    *,
+    full: bool,
 ) -> list[_Item]:
-    """Return *todo* with what was read in the places of *scans*; when *full*, the last one read has a rest."""
+    """Return *todo* with the *items* of what was read in the places of *scans*; when *full*, the last has a rest."""
     held: list[list[_Row]] = [[] for _ in scans]
     for row in rows:
         held[row.scan].append(row)
@@ -239,14 +247,14 @@ def _spliced(
         if index > last:
             result.append(item)
         else:
-            result += [found for row in held[index] for found in _items(vol, item, row)]
+            result += [found for row in held[index] for found in items(item, row)]
         if index == last:
             result.append(item.behind(held[index][-1]))
         index += 1
     return result
 
 
-def _items(vol: int, scan: Scan, row: _Row) -> list[_Item]:
+def _items(vol: int, scan: Scan, row: _Row, enters: Enters) -> list[_Item]:
     """Return what one row stands for: a version, a directory to be read, or one that is a key too."""
     path, image = scan.prefix + row.name, row.inode
     inside = (row.name, row.seq) >= (scan.lower, scan.lower_seq)
@@ -254,7 +262,7 @@ def _items(vol: int, scan: Scan, row: _Row) -> list[_Item]:
         about = (row.version_id, row.ino, row.modified, row.retain_until, row.legal_hold)
         return [VersionEntry(path, Version(vol, scan.parent, row.name, row.seq, *about), image)] if inside else []
     items: list[_Item] = []
-    if image is None:
+    if image is None or (image.type == FileType.DIRECTORY and not enters(image)):
         return items
     if inside and not row.ghost and not row.kept and is_key(image):
         items.append(VersionEntry(path, without_row(scan.parent, row.name, image), image))

@@ -20,6 +20,10 @@ async def committed(store, *rows):
     await store.wait(vol, store.commit(Change(vol, rows)))
 
 
+def everywhere(_directory):
+    return True
+
+
 def version(vol, parent, skey, seq, ino=0, **changes):
     fields = {"version_id": b"id%d" % seq, "modified": 5, **changes}
     return Version(vol, parent, skey, seq, ino=ino, **fields)
@@ -177,20 +181,20 @@ def test_pages_of_a_walk_over_history_put_together_are_all_versions(houses, tree
         if planted.rows:
             await committed(store, *planted.rows)
         wanted = sorted(planted.told)
-        whole = await store.walk_versions(vol, 1, b"", NEWEST, None, 1000)
+        whole = await store.walk_versions(vol, 1, (b"", NEWEST), None, 1000, everywhere)
         assert [(entry.path, entry.version.seq) for entry in whole] == wanted
         for entry in whole:
             assert entry.version.ino == planted.told[entry.path, entry.version.seq]
             assert (entry.inode.ino if entry.inode else 0) == entry.version.ino
         for limit in (1, 2, 5):
             found, lower, seq = [], b"", NEWEST
-            while page := await store.walk_versions(vol, 1, lower, seq, None, limit):
+            while page := await store.walk_versions(vol, 1, (lower, seq), None, limit, everywhere):
                 found += page
                 last = page[-1]
                 lower, seq = last.path, (last.version.seq or NEWEST) + 1
             assert found == whole
         for lower, upper in ((b"a/", b"a0"), (b"a-", None), (b"", b"a/b"), (b"a/a", b"b")):
-            page = await store.walk_versions(vol, 1, lower, NEWEST, upper, 3)
+            page = await store.walk_versions(vol, 1, (lower, NEWEST), upper, 3, everywhere)
             inside = [each for each in whole if each.path >= lower and (upper is None or each.path < upper)]
             assert page == inside[:3]
 
@@ -205,11 +209,28 @@ def test_the_object_with_the_name_of_its_directory_stands_for_it(houses, dead):
         rows = [directory(vol, 2, flags=InodeFlag.EXPLICIT), edge(vol, 1, b"d/", 2), version(vol, 2, b"", -1, 3)]
         body = [file(vol, 3), edge(vol, 2, b"", 3)]
         await committed(store, *rows, *([version(vol, 2, b"", -2)] if dead else body))
-        found = await store.walk_versions(vol, 1, b"", NEWEST, None, 10)
+        found = await store.walk_versions(vol, 1, (b"", NEWEST), None, 10, everywhere)
         wanted = [(b"d/", 0), (b"d/", -2), (b"d/", -1)] if dead else [(b"d/", -1)]
         assert [(e.path, e.version.seq) for e in found] == wanted
-        again = await store.walk_versions(vol, 1, b"d/", (found[0].version.seq or NEWEST) + 1, None, 10)
+        again = await store.walk_versions(vol, 1, (b"d/", (found[0].version.seq or NEWEST) + 1), None, 10, everywhere)
         assert again == found[1:]
+
+    houses.run(work)
+
+
+def test_a_closed_directory_is_left_out_with_its_key_and_its_history(houses):
+    async def work(house):
+        store = await house.gateway()
+        vol = await new_volume(store)
+        rows = [directory(vol, 2, flags=InodeFlag.EXPLICIT), edge(vol, 1, b"c/", 2), version(vol, 2, b"f", -1)]
+        rows += [directory(vol, 3), edge(vol, 2, b"g/", 3, ghost=True), version(vol, 3, b"f", -1)]
+        rows += [directory(vol, 4), edge(vol, 1, b"o/", 4), version(vol, 4, b"f", -1)]
+        await committed(store, *rows)
+        for closed, wanted in ((2, [b"o/f"]), (3, [b"c/", b"c/f", b"o/f"]), (4, [b"c/", b"c/f", b"c/g/f"])):
+            found = await store.walk_versions(
+                vol, 1, (b"", NEWEST), None, 10, lambda image, closed=closed: image.ino != closed
+            )
+            assert [entry.path for entry in found] == wanted
 
     houses.run(work)
 
@@ -240,7 +261,7 @@ def test_a_page_of_history_takes_few_queries_whatever_the_shape(houses, shape):
 
         if query is not None:
             store._pool.query = counted
-        assert len(await store.walk_versions(vol, 1, b"", NEWEST, None, 1000)) == 1000
+        assert len(await store.walk_versions(vol, 1, (b"", NEWEST), None, 1000, everywhere)) == 1000
         assert len(made) <= 8
 
     houses.run(work)

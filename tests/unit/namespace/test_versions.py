@@ -462,6 +462,20 @@ def test_the_way_to_history_needs_the_right_to_search(hall):
     assert read(hall, first) == b"one"
 
 
+def test_a_list_of_versions_leaves_out_what_the_caller_may_not_read(hall):
+    hall.put(KEY, b"one")
+    hall.put(b"open/f", b"two")
+    stranger = Caller(5, 5, account="stranger")
+
+    def listed():
+        found = run(hall.ns.list_versions(stranger, "bucket", VersionListRequest()))
+        return [each.info.key for each in found.versions]
+
+    assert listed() == [KEY, b"open/f"]
+    run(hall.ns.setattr(ROOT, look(hall, b"d"), SetAttr(mode=0o700), None))
+    assert listed() == [b"open/f"]
+
+
 # -- locks --------------------------------------------------------------------------------------------------------
 
 
