@@ -20,7 +20,17 @@ def run_on_reactor(work, seconds=30.0):
     reactor.run(installSignalHandlers=False)
     if deadline.active():
         deadline.cancel()
+    _close(reactor)
     assert outcome, f"the test did not end within {seconds} s"
     if hasattr(outcome[0], "raiseException"):
         outcome[0].raiseException()
     return outcome[0]
+
+
+def _close(reactor):
+    """Give the descriptors of *reactor* back: Twisted leaves them to the end of the process, and examples are many."""
+    for descriptor in reactor.removeAll():
+        descriptor.connectionLost(None)
+    for waker in list(reactor._internalReaders):
+        waker.connectionLost(None)
+    reactor._poller.close()

@@ -83,8 +83,10 @@ def test_renames_of_everything_to_everything_in_one_batch(migrated_dsn, batches)
         store = await house.gateway()
         clock = SystemClock(reactor)
         namespace = GatefoldNamespace(store, MemoryBodyStore(clock), clock)
+        await namespace.open()
         bucket = await namespace.create_bucket(ROOT, f"bucket{next(BUCKETS)}")
         top = await namespace.root(bucket.vol)
+        volume = await namespace._volumes.numbered(bucket.vol)
         directories = [(await namespace.mkdir(ROOT, top, b"d%d" % n, SetAttr())).file.file for n in (0, 1)]
         names = {}
         for directory, name in PLACES:
@@ -93,20 +95,21 @@ def test_renames_of_everything_to_everything_in_one_batch(migrated_dsn, batches)
         try:
             for shuffled in batches:
                 moves = [move for shuffle in shuffled for move in moves_of(shuffle)]
-                before = namespace._volumes.every()[0].last_batch
+                before = volume.last_batch
                 # In one turn of the reactor: nothing of it can be sent before all of it is queued.
                 await gather(
                     quietly(namespace.rename(ROOT, directories[source], old, directories[target], new))
                     for (source, old), (target, new) in moves
                 )
                 names = model_of(names, moves)
-                assert namespace._volumes.every()[0].last_batch - before <= 1
+                assert volume.last_batch - before <= 1
                 assert await listed(namespace, directories) == names
             assert [finding async for finding in store.audit(bucket.vol)] == []
-            other = await house.gateway()
-            again = GatefoldNamespace(other, MemoryBodyStore(clock), clock)
-            await again._volumes.take(bucket.vol)
+            await namespace.close()
+            again = GatefoldNamespace(await house.gateway(), MemoryBodyStore(clock), clock)
+            await again.open()
             assert await listed(again, directories) == names
+            await again.close()
         finally:
             await house.close()
 
