@@ -108,7 +108,12 @@ IDENTITIES = (
     ("SETATTR of the owner; MKNOD of a device", "", "uid 0"),
     ("SETATTR of the group", "", "beside the above: uid 0, or a group that the caller is in"),
     ("", "CreateBucket, ListBuckets", "any account"),
-    ("", "HeadBucket, DeleteBucket", "the bucket's account"),
+    ("", "HeadBucket, DeleteBucket, GetBucketVersioning, PutBucketVersioning", "the bucket's account"),
+    (
+        "",
+        "UploadPart, ListParts, CompleteMultipartUpload, AbortMultipartUpload",
+        "the upload's or the bucket's account",
+    ),
 )
 
 
@@ -170,6 +175,12 @@ def authorize_change(caller: Caller) -> None:
     """Raise ReadOnly if *caller* may change nothing."""
     if caller.read_only:
         raise ReadOnly("the export or key is read-only")
+
+
+def authorize_account(caller: Caller, *owners: str) -> None:
+    """Raise AccessDenied unless *caller* acts for one of the accounts *owners*."""
+    if caller.account not in owners:
+        raise AccessDenied("it belongs to another account")
 
 
 # ---------------------------------------------------------------------- modes

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from foundation.errors import AccessDenied, BucketExists, BucketNotEmpty, BucketOwned
+from foundation.errors import BucketExists, BucketNotEmpty, BucketOwned
 from metastore.records import ROOT_INO, FileType, Inode, InodeFlag, Volume
 from namespace.api import Bucket
-from namespace.authority import authorize_change
+from namespace.authority import authorize_account, authorize_change
 from namespace.edit import Planned
 from namespace.hall import Verbs
 from namespace.view import View, new_generation
@@ -29,7 +29,7 @@ class BucketVerbs(Verbs):
     async def head_bucket(self, caller: Caller, bucket: str) -> Bucket:
         """Return the bucket; raise BucketNotFound, or AccessDenied of another's."""
         row = await self._volumes.row(bucket)
-        _require_owner(caller, row)
+        authorize_account(caller, row.owner)
         return _bucket(row)
 
     async def create_bucket(self, caller: Caller, bucket: str) -> Bucket:
@@ -49,7 +49,7 @@ class BucketVerbs(Verbs):
     async def delete_bucket(self, caller: Caller, bucket: str) -> None:
         """Remove an empty bucket; what a crash or another caller may still put into it makes it refuse."""
         volume = await self._volumes.named(bucket)
-        _require_owner(caller, volume.row)
+        authorize_account(caller, volume.row.owner)
         authorize_change(caller)
         await self._engine.run(volume, _plan_empty)
         await self._engine.settled(volume)
@@ -78,11 +78,6 @@ def root_inode(uid: int, gid: int, now_ns: int, generation: int) -> Inode:
 
 def _bucket(row: Volume) -> Bucket:
     return Bucket(row.name, row.vol, row.owner, row.created)
-
-
-def _require_owner(caller: Caller, row: Volume) -> None:
-    if caller.account != row.owner:
-        raise AccessDenied("the bucket belongs to another account")
 
 
 def _plan_empty(view: View) -> Planned[None]:

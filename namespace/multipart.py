@@ -16,7 +16,6 @@ from msgspec.structs import replace
 
 from foundation.crash import crash_point
 from foundation.errors import (
-    AccessDenied,
     FsError,
     InvalidArgument,
     InvalidPart,
@@ -27,6 +26,7 @@ from foundation.errors import (
 from metastore.records import Part, Reclaim, Upload
 from namespace.api import PartInfo, PutRequest, UploadInfo
 from namespace.assembling import Changed, assemble, is_whole, slice_of_part
+from namespace.authority import authorize_account, authorize_change
 from namespace.conditions import check_source
 from namespace.contents import ContentDraft, name_part_body
 from namespace.copying import CopyVerbs, copy_slice, look_source
@@ -263,6 +263,7 @@ class MultipartVerbs(CopyVerbs):
 
         def plan(view: View) -> Planned[None]:
             upload = find_upload_of(view, caller, target)
+            authorize_change(caller)
             edit = Edit(view, self._clock.now_ns())
             _put_upload(edit, replace(upload, ended=edit.now_ns))
             return edit.planned(lambda: None)
@@ -273,13 +274,8 @@ class MultipartVerbs(CopyVerbs):
 def find_upload_of(view: View, caller: Caller, target: UploadTarget) -> Upload:
     """Return the upload in progress; raise UploadNotFound, or AccessDenied of another account's."""
     upload = find_upload(view, target.upload_id, target.key)
-    _require_owner(view, caller, upload)
+    authorize_account(caller, upload.owner, view.volume.row.owner)
     return upload
-
-
-def _require_owner(view: View, caller: Caller, upload: Upload) -> None:
-    if caller.account not in (upload.owner, view.volume.row.owner):
-        raise AccessDenied("another account's upload")
 
 
 def upload_info(upload: Upload) -> UploadInfo:
@@ -358,7 +354,7 @@ def _plan_completed(
     view: View, caller: Caller, target: UploadTarget, parts: tuple[PartChoice, ...]
 ) -> Planned[ObjectInfo]:
     upload, info = find_completed(view, target.upload_id, target.key, parts)
-    _require_owner(view, caller, upload)
+    authorize_account(caller, upload.owner, view.volume.row.owner)
     return Planned(lambda: info)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from foundation.crash import crash_point
-from foundation.errors import AccessDenied, InvalidArgument
+from foundation.errors import InvalidArgument
 from metastore.records import NEWEST, NULL_VERSION, ROOT_INO, VersionEntry
 from namespace.api import (
     NO_CONDITIONS,
@@ -17,7 +17,7 @@ from namespace.api import (
     VersionListing,
     VersionListRequest,
 )
-from namespace.authority import GET, LIST_KEYS, may_list
+from namespace.authority import GET, LIST_KEYS, authorize_account, authorize_change, may_list
 from namespace.conditions import check_read
 from namespace.edit import Planned
 from namespace.lineage import seq_of
@@ -32,7 +32,6 @@ from namespace.volume import ENABLED, SUSPENDED, VERSIONING
 if TYPE_CHECKING:
     from namespace.api import Caller, OpenObject
     from namespace.view import View
-    from namespace.volume import VolumeState
 
 _after_setting = crash_point("versioning.after_commit")
 #: Versions fetched beyond those that a page lacks tell whether another page follows.
@@ -47,7 +46,7 @@ class VersionVerbs(ObjectVerbs):
     async def get_versioning(self, caller: Caller, bucket: str) -> str:
         """Return `enabled`, `suspended`, or an empty string; raise AccessDenied of another's bucket."""
         volume = await self._volumes.named(bucket)
-        _require_owner(caller, volume)
+        authorize_account(caller, volume.row.owner)
         return volume.versioning
 
     async def set_versioning(self, caller: Caller, bucket: str, state: str) -> None:
@@ -55,7 +54,8 @@ class VersionVerbs(ObjectVerbs):
         if state not in {ENABLED, SUSPENDED}:
             raise InvalidArgument("versioning is enabled or suspended")
         volume = await self._volumes.named(bucket)
-        _require_owner(caller, volume)
+        authorize_account(caller, volume.row.owner)
+        authorize_change(caller)
         row = await self._engine.metastore.change_settings(volume.vol, {VERSIONING: state})
         _after_setting()
         volume.change(row)
@@ -108,11 +108,6 @@ class VersionVerbs(ObjectVerbs):
             if not page.take(entries):
                 break
         return page.listing()
-
-
-def _require_owner(caller: Caller, volume: VolumeState) -> None:
-    if caller.account != volume.row.owner:
-        raise AccessDenied("the bucket belongs to another account")
 
 
 def _plan_list(view: View, caller: Caller, request: VersionListRequest) -> Planned[tuple[bytes, int]]:

@@ -21,6 +21,7 @@ from foundation.errors import (
 from metastore.records import FileType
 from namespace import authority
 from namespace.api import NOW, Access, Caller, Conditions, CreateMode, PutRequest, SetAttr, Stability
+from namespace.uploads_api import UploadRequest, UploadTarget
 from namespace.view import MAX_SIZE
 
 OWNER = Caller(100, 100, account="o")
@@ -361,6 +362,16 @@ def test_a_read_only_key_makes_and_drops_no_bucket(hall):
     assert said(hall.ns.create_bucket(reader, "new")) == ReadOnly
     assert said(hall.ns.delete_bucket(reader, "bucket")) == ReadOnly
     assert said(hall.ns.delete_bucket(OWNER, "bucket")) == AccessDenied
+
+
+def test_a_read_only_key_ends_no_upload_and_keeps_no_versions(hall):
+    reader = Caller(0, 0, account="owner", read_only=True)
+    made = run(hall.ns.create_upload(ROOT, "bucket", UploadRequest(b"a", {}, {})))
+    target = UploadTarget("bucket", b"a", made.upload_id)
+    assert said(hall.ns.abort_upload(reader, target)) == ReadOnly
+    assert said(hall.ns.begin_part(reader, target, 1)) == ReadOnly
+    assert said(hall.ns.set_versioning(reader, "bucket", "enabled")) == ReadOnly
+    assert said(hall.ns.set_versioning(OWNER, "bucket", "enabled")) == AccessDenied
 
 
 @pytest.mark.parametrize(("mode", "shown"), [(0o700, False), (0o704, False), (0o701, False), (0o705, True)])
