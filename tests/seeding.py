@@ -17,9 +17,9 @@ _NOW = 1_700_000_000_000_000_000
 _INODES = """
 INSERT INTO inode (vol, ino, gen, type, mode, uid, gid, nlink, entries, size, used, rdev, atime, mtime, ctime,
                    content_time, parent, flags, content, write_seq, etag_seq, x_offset, x_length, x_blob, x_blob_offset,
-                   extents)
+                   extents, history)
 SELECT %(vol)s, %(ino)s + n, (n * 7919) %% 4294967296, %(type)s, %(mode)s, 0, 0, %(nlink)s, 0, 0, 0, 0, %(now)s + n,
-       %(now)s + n, %(now)s + n, %(now)s + n, %(parent_of_new)s, %(flags)s, 0, 0, 0, 0, 0, 0, 0, 0
+       %(now)s + n, %(now)s + n, %(now)s + n, %(parent_of_new)s, %(flags)s, 0, 0, 0, 0, 0, 0, 0, 0, 0
 FROM generate_series(0::bigint, %(count)s - 1) n
 """
 _EDGES = """

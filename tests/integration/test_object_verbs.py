@@ -39,8 +39,9 @@ class PgHall:
         self.bodies = bodies
         self.metastore = PgMetaStore(reactor, dsn, CLOCK, name)
         drive(self.metastore.open())
+        dead = frozenset(gateway.id for gateway in drive(self.metastore.gateways()))
         drive(self.metastore.register_gateway(name))
-        self.ns = GatefoldNamespace(self.metastore, bodies, CLOCK)
+        self.ns = GatefoldNamespace(self.metastore, bodies, CLOCK, predecessors=dead)
         drive(self.ns.open())
 
     def close(self):
