@@ -190,9 +190,6 @@ class Pages(Protocol):
     async def page_unlisted(self, vol: int, after: tuple[int, bytes], limit: int) -> list[Named]:
         """Return entries that S3 does not list with (parent, skey) > *after*, in that order, from all directories."""
 
-    async def page_by_skey(self, vol: int, parent: int, lower: bytes, upper: bytes | None, limit: int) -> list[Named]:
-        """Return the listed entries of *parent* with lower <= skey < upper (None = no bound), by skey."""
-
     async def walk(
         self, vol: int, top: int, lower: bytes, upper: bytes | None, limit: int, steer: Steer | None = None
     ) -> list[KeyEntry]:

@@ -74,10 +74,6 @@ class MemoryLoads(ABC):
         """Return the next entries that are not listed."""
         return await self._after_hold(reading.unlisted(self._database, vol, after, limit))
 
-    async def page_by_skey(self, vol: int, parent: int, lower: bytes, upper: bytes | None, limit: int) -> list[Named]:
-        """Return listed entries by skey."""
-        return await self._after_hold(reading.by_skey(self._database, vol, parent, lower, upper, limit))
-
     async def walk(
         self, vol: int, top: int, lower: bytes, upper: bytes | None, limit: int, steer: Steer | None = None
     ) -> list[KeyEntry]:

@@ -26,18 +26,6 @@ _BY_COOKIE = Statement(
     """,
     (INT8, INT8, INT8, INT8),
 )
-# The upper bound is a place in the index, (parent, skey): "no bound" is the start of the next parent. As one
-# condition it ends the index scan; `$5 IS NULL OR skey < $5` would read on to the end of the directory.
-_BY_SKEY = Statement(
-    "page by skey",
-    f"""
-    SELECT {NAMED_COLUMNS} FROM edge e JOIN inode i ON i.vol = e.vol AND i.ino = e.ino
-    WHERE e.vol = $1 AND e.parent = $2 AND e.skey >= $3 AND (e.parent, e.skey) < ($4, $5)
-      AND e.listed AND NOT e.ghost
-    ORDER BY e.skey LIMIT $6
-    """,
-    (INT8, INT8, BYTEA, INT8, BYTEA, INT8),
-)
 _UNLISTED = Statement(
     "page of unlisted",
     f"""
@@ -51,6 +39,8 @@ _SCANS = Statement(
     "walk",
     # Directories in the order given, each by skey, and no further than $6 rows: a nested loop reads no more than that.
     # The order is checked on arrival; ORDER BY would read every directory to its end first.
+    # The upper bound is a place in the index, (parent, skey): "no bound" is the start of the next parent. As one
+    # condition it ends the index scan; `upper IS NULL OR skey < upper` would read on to the end of the directory.
     f"""
     SELECT k.ord - 1, s.*
     FROM unnest($2, $3, $4, $5) WITH ORDINALITY AS k (parent, start, upper_parent, upper, ord), LATERAL (
@@ -83,13 +73,6 @@ class PgPages(Parts):
         """Return the next entries that are not listed, by parent and skey."""
         parent, skey = after
         (result,) = await self._pool.query([(_UNLISTED, [bigint(vol), bigint(parent), skey, bigint(limit)])])
-        return [named(row) for row in tuples(result)]
-
-    async def page_by_skey(self, vol: int, parent: int, lower: bytes, upper: bytes | None, limit: int) -> list[Named]:
-        """Return the listed entries of *parent* with lower <= skey < upper, by skey."""
-        end_parent, end = _upper_place(parent, upper)
-        parameters = [bigint(vol), bigint(parent), lower, bigint(end_parent), end, bigint(limit)]
-        (result,) = await self._pool.query([(_BY_SKEY, parameters)])
         return [named(row) for row in tuples(result)]
 
     async def walk(

@@ -151,7 +151,7 @@ def test_extents_are_those_that_end_after_the_start(houses):
     houses.run(work)
 
 
-def test_pages_go_by_cookie_and_by_skey_and_never_show_ghosts(houses):
+def test_pages_go_by_cookie_and_keys_by_skey_and_neither_shows_ghosts(houses):
     async def work(house):
         store = await house.gateway()
         vol = await new_volume(store)
@@ -172,11 +172,11 @@ def test_pages_go_by_cookie_and_by_skey_and_never_show_ghosts(houses):
         assert everything == [b"hidden", *reversed(names)]
         assert skeys(await store.page_by_cookie(vol, 1, 96, 2)) == [b"a0", b"a/"]
         listed = sorted(names)
-        assert skeys(await store.page_by_skey(vol, 1, b"", None, 100)) == listed
-        assert skeys(await store.page_by_skey(vol, 1, b"a", b"b", 100)) == [b"a", b"a-", b"a/", b"a0"]
-        assert skeys(await store.page_by_skey(vol, 1, b"a-", b"b", 2)) == [b"a-", b"a/"]
-        assert skeys(await store.page_by_skey(vol, 1, b"b", b"b", 9)) == []
-        assert await store.page_by_skey(vol, 2, b"", None, 9) == []
+        assert skeys(await store.walk(vol, 1, b"", None, 100)) == listed
+        assert skeys(await store.walk(vol, 1, b"a", b"b", 100)) == [b"a", b"a-", b"a/", b"a0"]
+        assert skeys(await store.walk(vol, 1, b"a-", b"b", 2)) == [b"a-", b"a/"]
+        assert skeys(await store.walk(vol, 1, b"b", b"b", 9)) == []
+        assert await store.walk(vol, 2, b"", None, 9) == []
         await committed(store, edge(vol, 80, b"z", 70, listed=False), edge(vol, 80, b"y", 71, listed=False))
         assert skeys(await store.page_unlisted(vol, (0, b""), 2)) == [b"hidden", b"y"]
         assert skeys(await store.page_unlisted(vol, (80, b"y"), 9)) == [b"z"]

@@ -261,10 +261,10 @@ def test_many_faults_at_once_are_repaired_and_lost_trees_found_again(houses):
         assert (await kept_rows(store, s))["extents"] == before["extents"]
         (place,) = await store.load_edges(s.vol, [(ROOT_INO, b"lost+found/")])
         assert (place.inode.mode, place.inode.uid, place.inode.flags) == (0o700, 0, InodeFlag.EXPLICIT)
-        found = {each.edge.skey for each in await store.page_by_cookie(s.vol, place.inode.ino, 0, 99)}
+        edges = [each.edge for each in await store.page_by_cookie(s.vol, place.inode.ino, 0, 99)]
+        found = {edge.skey for edge in edges}
         assert found == {b"%d" % ino, b"%d" % (ino + 1), b"%d/" % (ino + 2), b"%d/" % (ino + 5), b"%d" % (ino + 7)}
-        listed = {each.edge.skey for each in await store.page_by_skey(s.vol, place.inode.ino, b"", None, 99)}
-        assert found - listed == {b"%d" % (ino + 1)}
+        assert {edge.skey for edge in edges if not edge.listed} == {b"%d" % (ino + 1)}
         deep = await store.resolve_path(s.vol, ROOT_INO, [b"lost+found/", b"%d/" % (ino + 2), b"in/", b"deep"])
         assert len(deep) == 4
         assert len(await store.resolve_path(s.vol, ROOT_INO, [b"lost+found/", b"%d/" % (ino + 5), b"two/"])) == 3
