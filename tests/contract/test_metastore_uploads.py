@@ -240,7 +240,6 @@ COSTS = [
     (uploading._PAGE, (1, b"k5", b"u1", b"\xff", 10), 20, "upload_key"),
     (uploading._PAGE, (1, b"", b"", b"k3", 10), 20, "upload_key"),
     (paging._BY_COOKIE, (1, 1, 500, 10), 21, "edge_cookie"),
-    (paging._BY_SKEY, (1, 1, b"n2", 2, b"", 10), 21, "edge_listed"),
     (history._VERSIONS, ([1], [1], [b"n7"], [NEWEST], [2]), 2, "version_pkey"),
     (history._NULL, (1, 1, b"n7"), 1, "version_null"),
     (history._NAMES, (1, 5, 10), 2, "edge_ino"),
