@@ -8,11 +8,24 @@ A verb returns, or refuses, only when all it consulted is durable. Names and key
 from __future__ import annotations
 
 from enum import IntEnum, IntFlag
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from msgspec import Struct
 
 from metastore.records import FileType as FileType
+from namespace.objects_api import NO_CONDITIONS as NO_CONDITIONS
+from namespace.objects_api import Bucket as Bucket
+from namespace.objects_api import Conditions as Conditions
+from namespace.objects_api import CopySource as CopySource
+from namespace.objects_api import Deleted as Deleted
+from namespace.objects_api import DeleteTarget as DeleteTarget
+from namespace.objects_api import Listing as Listing
+from namespace.objects_api import ListRequest as ListRequest
+from namespace.objects_api import ObjectInfo as ObjectInfo
+from namespace.objects_api import ObjectVerbs as ObjectVerbs
+from namespace.objects_api import OpenObject as OpenObject
+from namespace.objects_api import PutRequest as PutRequest
+from namespace.objects_api import PutSession as PutSession
 from namespace.uploads_api import PartChoice as PartChoice
 from namespace.uploads_api import PartInfo as PartInfo
 from namespace.uploads_api import PartPage as PartPage
@@ -28,11 +41,6 @@ from namespace.versions_api import VersionInfo as VersionInfo
 from namespace.versions_api import VersionListing as VersionListing
 from namespace.versions_api import VersionListRequest as VersionListRequest
 from namespace.versions_api import VersionVerbs as VersionVerbs
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from foundation.errors import FsError
 
 Buffer: TypeAlias = bytes | memoryview
 
@@ -237,163 +245,6 @@ class FileVerbs(Protocol):
         """Return at most *limit* entries with a cookie > *after*; `.` (cookie 1) and `..` (2) come first."""
 
     async def fsstat(self, caller: Caller, file: FileId) -> tuple[Attr, FsStat]: ...
-
-
-class Bucket(Struct, frozen=True, gc=False):
-    """A volume as S3 shows it."""
-
-    name: str
-    vol: int
-    owner: str
-    created: int
-
-
-class Conditions(Struct, frozen=True, gc=False):
-    """RFC 9110 conditions; ETags without quotes, `*` as `b"*"`, times in whole seconds since 1970."""
-
-    if_match: tuple[bytes, ...] | None = None
-    if_none_match: tuple[bytes, ...] | None = None
-    if_modified_since: int | None = None
-    if_unmodified_since: int | None = None
-
-
-class ObjectInfo(Struct, frozen=True, gc=False):
-    """An object as S3 shows it."""
-
-    key: bytes
-    size: int
-    etag: bytes  # without quotes
-    last_modified: int  # ns
-    headers: dict[str, str]  # content headers by lower-case name; always has content-type
-    user: dict[str, str]  # x-amz-meta-* without the prefix
-    checksums: dict[str, str]  # base64 by lower-case algorithm: crc32, crc32c, crc64nvme, sha1, sha256
-    version_id: bytes = b""  # empty: the bucket never kept versions
-
-
-class PutRequest(Struct, frozen=True, gc=False):
-    """What a PUT says of its object before the body."""
-
-    key: bytes
-    headers: dict[str, str]
-    user: dict[str, str]
-    conditions: Conditions = Conditions()
-
-
-NO_CONDITIONS = Conditions()
-
-
-class CopySource(Struct, frozen=True, gc=False):
-    """What a copy reads: an object, or the bytes [start, end) of it, which must not be empty and lie inside."""
-
-    bucket: str
-    key: bytes
-    conditions: Conditions = NO_CONDITIONS  # none of them is NotModified here: all that fail are PreconditionFailed
-    start: int = 0
-    end: int | None = None  # None: to the end
-    version_id: bytes = b""  # empty: the current version
-
-
-class DeleteTarget(Struct, frozen=True, gc=False):
-    """One key of DeleteObjects."""
-
-    key: bytes
-    conditions: Conditions = NO_CONDITIONS
-    version_id: bytes = b""  # not empty: this version, for good, and whatever the conditions say
-
-
-class Deleted(Struct, frozen=True, gc=False):
-    """What became of one key of DeleteObjects; a key that did not exist is deleted too."""
-
-    key: bytes
-    error: FsError | None = None
-    result: DeleteResult = DeleteResult()
-
-
-class PutSession(Protocol):
-    """A PUT whose body is on its way. Exactly one of `finish` and `abort` ends it."""
-
-    async def write(self, data: Buffer) -> None:
-        """Take more of the body; returns when there is room for the next piece. *data* must stay unchanged."""
-
-    async def finish(self, etag: bytes, checksums: dict[str, str]) -> ObjectInfo:
-        """Check permission and conditions again and make the body the object's content, atomically."""
-
-    def abort(self) -> None:
-        """Forget the body: nothing changed."""
-
-
-class OpenObject(Protocol):
-    """One content of an object, pinned: later changes do not show. `close` it."""
-
-    info: ObjectInfo
-
-    async def read(self, offset: int, length: int) -> Sequence[Buffer]:
-        """Return exactly *length* bytes, which must lie inside the object."""
-
-    def close(self) -> None:
-        """Let the content go."""
-
-
-class Listing(Struct, frozen=True, gc=False):
-    """One page of a listing. `contents` and `common_prefixes` are each in byte order.
-
-    Objects come without headers, user metadata and checksums: a listing loads none.
-    """
-
-    contents: tuple[ObjectInfo, ...]
-    common_prefixes: tuple[bytes, ...]
-    next_after: bytes | None  # start the next page after this; None: nothing follows
-
-
-class ListRequest(Struct, frozen=True, gc=False):
-    """What to list."""
-
-    prefix: bytes = b""
-    delimiter: bytes = b""
-    after: bytes = b""  # only keys (and common prefixes) greater than this
-    limit: int = 1000
-
-
-class ObjectVerbs(UploadVerbs, Protocol):
-    """The verbs of S3, by bucket and key. Keys are the decoded bytes; the namespace checks them."""
-
-    async def list_buckets(self, caller: Caller) -> list[Bucket]:
-        """Return the caller's buckets, by name."""
-
-    async def head_bucket(self, caller: Caller, bucket: str) -> Bucket: ...
-    async def create_bucket(self, caller: Caller, bucket: str) -> Bucket:
-        """Make a bucket; raise BucketExists or BucketOwned. The door has checked the name's form."""
-
-    async def delete_bucket(self, caller: Caller, bucket: str) -> None: ...
-    async def begin_put(self, caller: Caller, bucket: str, request: PutRequest) -> PutSession: ...
-    async def open_object(self, caller: Caller, bucket: str, key: bytes, conditions: Conditions) -> OpenObject: ...
-    async def head_object(self, caller: Caller, bucket: str, key: bytes, conditions: Conditions) -> ObjectInfo: ...
-    async def delete_object(
-        self, caller: Caller, bucket: str, key: bytes, conditions: Conditions = NO_CONDITIONS
-    ) -> DeleteResult:
-        """Remove the object; a key that does not exist is no error, unless *conditions* ask for it."""
-
-    async def delete_objects(self, caller: Caller, bucket: str, targets: Sequence[DeleteTarget]) -> list[Deleted]:
-        """Remove at most 1,000 objects side by side, each with its own outcome.
-
-        Of two that hang on each other (`a/` and `a/b`) either may be first.
-        """
-
-    async def copy_object(
-        self, caller: Caller, source: CopySource, bucket: str, request: PutRequest, *, replace: bool
-    ) -> ObjectInfo:
-        """Make the source's committed content the object's; inside a bucket no byte moves.
-
-        With *replace* the headers and user metadata are *request*'s, else the source's. An object copied onto itself
-        keeps content and Last-Modified, or is a new version; raise InvalidArgument if that would change nothing.
-        """
-
-    async def compose(
-        self, caller: Caller, bucket: str, request: PutRequest, sources: Sequence[CopySource]
-    ) -> ObjectInfo:
-        """Make an object of the *sources*, all of *bucket*, one behind the other; no byte moves."""
-
-    async def list_objects(self, caller: Caller, bucket: str, request: ListRequest) -> Listing: ...
 
 
 class Namespace(FileVerbs, ObjectVerbs, VersionVerbs, Protocol):

@@ -37,6 +37,8 @@ class UploadRequest(Struct, frozen=True, gc=False):
     headers: dict[str, str]
     user: dict[str, str]
     checksum: str = ""  # algorithm and type announced, kept for the door
+    tags: dict[str, str] = {}
+    acl: str = ""  # as in PutRequest
 
 
 class UploadInfo(Struct, frozen=True, gc=False):

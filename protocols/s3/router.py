@@ -9,6 +9,7 @@ from protocols.s3.auth.credential import AuthType
 from protocols.s3.codec.errors import S3Error
 from protocols.s3.codec.sigv2 import SIGNED_PARAMETERS
 from protocols.s3.codec.uri import Level
+from protocols.s3.object_headers import OVERRIDES
 from protocols.s3.operations import buckets, deletion, objects, service
 
 if TYPE_CHECKING:
@@ -27,15 +28,17 @@ class Operation:
     name: str
     run: Callable[[Call], Awaitable[Answer]]
     params: frozenset[str] = frozenset()
+    headers: frozenset[str] = frozenset()  # of those that change what an operation does, the ones that it serves
 
 
 _LIST = ("prefix", "delimiter", "max-keys", "encoding-type")
 _V1 = frozenset({*_LIST, "marker"})
 _V2 = frozenset({*_LIST, "start-after", "continuation-token", "fetch-owner"})
 _BUCKETS = frozenset({"prefix", "max-buckets", "continuation-token"})
-_RESPONSE = frozenset(objects.OVERRIDES)
+_RESPONSE = frozenset(OVERRIDES)
 
-#: (method, level, sub-resource) -> operation. A sub-resource is a parameter that changes what a request means.
+#: (method, level, sub-resource) -> operation. A sub-resource is a parameter that changes what a request means, or, with
+#: `+copy` behind it, such a parameter (or none) beside the header x-amz-copy-source.
 ROUTES: dict[tuple[str, Level, str], Operation] = {
     ("GET", Level.SERVICE, ""): Operation("ListBuckets", service.list_buckets, _BUCKETS),
     ("PUT", Level.BUCKET, ""): Operation("CreateBucket", buckets.create_bucket),
@@ -51,6 +54,9 @@ ROUTES: dict[tuple[str, Level, str], Operation] = {
     ("HEAD", Level.OBJECT, ""): Operation("HeadObject", objects.head_object, _RESPONSE),
     ("DELETE", Level.OBJECT, ""): Operation("DeleteObject", objects.delete_object),
 }
+#: The header that makes a PUT a copy, and what the table adds for it.
+COPY_SOURCE = "x-amz-copy-source"
+COPY = "+copy"
 #: Parameters that say nothing: SDKs name the operation in x-id.
 _IGNORED = frozenset({"x-id"})
 #: Headers that would change what an operation does, by their beginnings.
@@ -83,13 +89,14 @@ def route(method: str, level: Level, identity: Identity) -> Operation:
     params = identity.params
     sub_resources = [name for name in params if (method, level, name) in ROUTES]
     sub_resource = sub_resources[0] if sub_resources else ""
-    operation = ROUTES.get((method, level, sub_resource))
+    copy = COPY if COPY_SOURCE in identity.headers else ""
+    operation = ROUTES.get((method, level, sub_resource + copy))
     if operation is None or any(
         name not in operation.params and name not in _IGNORED and name != sub_resource for name in params
     ):
         raise S3Error("NotImplemented")
     _check_signed(sub_resource, identity.auth)
-    _check_headers(identity.headers)
+    _check_headers(identity.headers, operation.headers)
     return operation
 
 
@@ -103,10 +110,10 @@ def _check_signed(sub_resource: str, auth: AuthType) -> None:
 _SIGNED_BY_V2 = SIGNED_PARAMETERS | {"", "list-type"}
 
 
-def _check_headers(headers: Mapping[str, str]) -> None:
+def _check_headers(headers: Mapping[str, str], served_here: frozenset[str]) -> None:
     """Raise S3Error for headers that ask for something not served: never ignore them."""
     for name, value in headers.items():
-        if not name.startswith("x-amz-"):
+        if not name.startswith("x-amz-") or name in served_here:
             continue
         if name.startswith(_UNSERVED_HEADERS):
             raise S3Error("NotImplemented", Header=name)

@@ -1,0 +1,103 @@
+"""What an object's headers say, both ways: those of a request as values, and those of an answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from namespace.api import PutRequest
+from protocols.s3.call import Answer, header_text
+from protocols.s3.codec.conditions import parse_conditions
+from protocols.s3.codec.dates import format_http
+from protocols.s3.codec.errors import S3Error
+
+if TYPE_CHECKING:
+    from namespace.api import Conditions, ObjectInfo
+    from protocols.s3.call import Call
+    from protocols.s3.codec.ranges import ByteRange
+
+MAX_USER_METADATA_BYTES = 2 << 10
+DEFAULT_CONTENT_TYPE = "binary/octet-stream"
+
+_NS = 1_000_000_000
+_META = "x-amz-meta-"
+_CONTENT_HEADERS = (
+    "content-type",
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "expires",
+)
+OVERRIDES = {f"response-{name}": name for name in _CONTENT_HEADERS}
+
+
+def put_request(call: Call) -> PutRequest:
+    """Return what a request says of the object that it makes."""
+    return PutRequest(call.key, content_headers(call), user_metadata(call.headers), write_conditions(call))
+
+
+def object_answer(call: Call, info: ObjectInfo, part: ByteRange | None, overrides: dict[str, str]) -> Answer:
+    """Return status, headers and length for an object, with no body yet."""
+    headers = [
+        ("etag", quoted(info.etag)),
+        ("last-modified", format_http(info.last_modified // _NS)),
+        ("accept-ranges", "bytes"),
+        *{**info.headers, **overrides}.items(),
+        *((_META + name, value) for name, value in info.user.items()),
+    ]
+    if part is not None:
+        headers.append(("content-range", f"bytes {part.offset}-{part.offset + part.length - 1}/{info.size}"))
+        return Answer(206, headers, length=part.length)
+    if call.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED":
+        # Of the whole object, so not with a part of it: clients would compare the part.
+        headers += checksum_headers(info)
+    return Answer(200, headers, length=info.size)
+
+
+def checksum_headers(info: ObjectInfo) -> list[tuple[str, str]]:
+    """Return what an answer says of an object's checksums."""
+    if not info.checksums:
+        return []
+    values = [(f"x-amz-checksum-{name}", value) for name, value in info.checksums.items()]
+    return [*values, ("x-amz-checksum-type", "FULL_OBJECT")]
+
+
+def quoted(etag: bytes) -> str:
+    """Return an ETag as headers and documents show it."""
+    return f'"{etag.decode("latin-1")}"'
+
+
+def overrides_of(params: dict[str, str]) -> dict[str, str]:
+    """Return the answer's headers that the request sets (response-*); raise S3Error InvalidArgument."""
+    found = {header: params[name] for name, header in OVERRIDES.items() if name in params}
+    for header, value in found.items():
+        if not value.isprintable():
+            raise S3Error("InvalidArgument", ArgumentName=f"response-{header}")
+    return found
+
+
+def content_headers(call: Call) -> dict[str, str]:
+    """Return the content headers to keep; aws-chunked was of the way, not of the object."""
+    kept = {name: value for name in _CONTENT_HEADERS if (value := call.text_header(name))}
+    codings = [each.strip() for each in kept.pop("content-encoding", "").split(",")]
+    coding = ",".join(each for each in codings if each and each != "aws-chunked")
+    if coding:
+        kept["content-encoding"] = coding
+    kept.setdefault("content-type", DEFAULT_CONTENT_TYPE)
+    return kept
+
+
+def user_metadata(headers: dict[str, str]) -> dict[str, str]:
+    """Return x-amz-meta-* without the prefix; raise S3Error MetadataTooLarge."""
+    found = {name[len(_META) :]: value for name, value in headers.items() if name.startswith(_META)}
+    if sum(len(name) + len(value) for name, value in found.items()) > MAX_USER_METADATA_BYTES:
+        raise S3Error("MetadataTooLarge")
+    return {name: header_text(name, value) for name, value in found.items()}
+
+
+def write_conditions(call: Call) -> Conditions:
+    """Return the conditions of a PUT; S3 knows If-Match and `If-None-Match: *` alone."""
+    conditions = parse_conditions(call.headers)
+    if conditions.if_none_match not in (None, (b"*",)):
+        raise S3Error("NotImplemented", Header="If-None-Match")
+    return conditions
