@@ -45,18 +45,3 @@ class Place:
 def place(house: House, lab: KernelLab) -> Place:
     """Return a folder name that no other test uses."""
     return Place(house, lab, "t-" + uuid.uuid4().hex[:10])
-
-
-@pytest.fixture
-def s3(house: House) -> Iterator[Any]:
-    """Return a boto3 client that never retries: a retried fault would be hidden."""
-    with closing(house.s3()) as client:
-        yield client
-
-
-@pytest.fixture
-def new_bucket(s3: Any) -> str:
-    """Return a bucket of this test alone."""
-    name = "b-" + uuid.uuid4().hex[:12]
-    s3.create_bucket(Bucket=name)
-    return name
