@@ -26,6 +26,7 @@ from namespace.objects_api import ObjectVerbs as ObjectVerbs
 from namespace.objects_api import OpenObject as OpenObject
 from namespace.objects_api import PutRequest as PutRequest
 from namespace.objects_api import PutSession as PutSession
+from namespace.uploads_api import Completion as Completion
 from namespace.uploads_api import PartChoice as PartChoice
 from namespace.uploads_api import PartInfo as PartInfo
 from namespace.uploads_api import PartPage as PartPage

@@ -13,7 +13,7 @@ from msgspec.structs import replace as with_fields
 
 from foundation.aio import gather
 from foundation.crash import crash_point
-from foundation.errors import FsError, InvalidArgument, Unavailable
+from foundation.errors import FsError, InvalidArgument, NothingToChange, Unavailable
 from metastore.records import ObjectMeta
 from namespace.assembling import FEW, TRIES, Changed, Slice, assemble, copied_body, is_whole, layout, slice_of
 from namespace.conditions import check_source
@@ -74,7 +74,7 @@ class CopyVerbs(TransferVerbs):
             target = check_put(view, caller, request, image.size).object(view)
             if target is not None and target.ino == image.ino and target.nlink == 1 and is_whole(source):
                 if not replace:
-                    raise InvalidArgument("an object copied onto itself, and nothing to change")
+                    raise NothingToChange("an object copied onto itself")
                 if not view.volume.versioning:
                     return self._describe(view, found, request)
             content = view.number("content")

@@ -27,6 +27,7 @@ from metastore.records import Part, Reclaim, Upload
 from namespace.api import PartInfo, PutRequest, UploadInfo
 from namespace.assembling import Changed, assemble, is_whole, slice_of_part
 from namespace.authority import authorize_account, authorize_change
+from namespace.checksums import whole_of
 from namespace.conditions import check_source
 from namespace.contents import ContentDraft, name_part_body
 from namespace.copying import CopyVerbs, copy_slice, look_source
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
     from namespace.api import (
         Caller,
-        Conditions,
+        Completion,
         CopySource,
         ObjectInfo,
         PartChoice,
@@ -57,6 +58,8 @@ _after_name = crash_point("complete.after_name")
 PARTS_MAX = 10_000
 #: Every part but the last has at least so many bytes. A bound of the S3 API, and of the rows that an object may need.
 PART_MIN_BYTES = 5 << 20
+#: In the ACL of an upload's row: the canned ACL that its object will get.
+CANNED = "canned"
 _MD5_DIGITS = 32
 _ID_BYTES = 24
 
@@ -68,6 +71,7 @@ class _PartSession:
         self, namespace: MultipartVerbs, caller: Caller, target: UploadTarget, number: int, body: BodyUpload
     ) -> None:
         """Store as part *number* what comes as *body*."""
+        self.checksum = ""  # of the upload, as it was announced
         self._namespace = namespace
         self._caller = caller
         self._target = target
@@ -107,8 +111,8 @@ class MultipartVerbs(CopyVerbs):
                 edit.now_ns,
                 request.headers,
                 request.user,
-                {},
-                {},
+                request.tags,
+                {CANNED: request.acl} if request.acl else {},
                 request.checksum,
             )
             _put_upload(edit, upload)
@@ -119,8 +123,10 @@ class MultipartVerbs(CopyVerbs):
     async def begin_part(self, caller: Caller, target: UploadTarget, number: int) -> _PartSession:
         """Make ready for the body of part *number*; raise UploadNotFound, InvalidArgument for another number."""
         volume = await self._volumes.named(target.bucket)
-        content = await self._engine.run(volume, lambda view: _plan_part(view, caller, target, number))
-        return _PartSession(self, caller, target, number, BodyUpload(self._hall, volume, content))
+        content, checksum = await self._engine.run(volume, lambda view: _plan_part(view, caller, target, number))
+        session = _PartSession(self, caller, target, number, BodyUpload(self._hall, volume, content))
+        session.checksum = checksum
+        return session
 
     async def copy_part(self, caller: Caller, target: UploadTarget, number: int, source: CopySource) -> PartInfo:
         """Make bytes of an object a part, by reference inside a bucket."""
@@ -134,7 +140,7 @@ class MultipartVerbs(CopyVerbs):
     ) -> PartInfo:
         def plan(view: View) -> Planned[tuple[Found, int]]:
             found = look_source(view, caller, source)
-            content = _plan_part(view, caller, target, number).answer()
+            content, _ = _plan_part(view, caller, target, number).answer()
             return Planned(lambda: (found, content))
 
         found, content = await self._engine.run(volume, plan)
@@ -191,24 +197,17 @@ class MultipartVerbs(CopyVerbs):
 
         return await self._engine.run(volume, plan)
 
-    async def complete_upload(
-        self,
-        caller: Caller,
-        target: UploadTarget,
-        parts: Sequence[PartChoice],
-        conditions: Conditions,
-        checksums: dict[str, str],
-    ) -> ObjectInfo:
-        """Make an object of *parts* and end the upload, in one Change.
+    async def complete_upload(self, caller: Caller, target: UploadTarget, completion: Completion) -> ObjectInfo:
+        """Make an object of the parts and end the upload, in one Change.
 
         Asked again, with the same parts, it answers the same as long as this gateway remembers.
         """
         volume = await self._volumes.named(target.bucket)
-        chosen = tuple(parts)
+        parts = tuple(completion.parts)
         try:
-            return await self._trying(lambda: self._complete(volume, caller, target, chosen, conditions, checksums))
+            return await self._trying(lambda: self._complete(volume, caller, target, parts, completion))
         except UploadNotFound:
-            return await self._engine.run(volume, lambda view: _plan_completed(view, caller, target, chosen))
+            return await self._engine.run(volume, lambda view: _plan_completed(view, caller, target, parts))
 
     async def _complete(
         self,
@@ -216,31 +215,29 @@ class MultipartVerbs(CopyVerbs):
         caller: Caller,
         target: UploadTarget,
         parts: tuple[PartChoice, ...],
-        conditions: Conditions,
-        checksums: dict[str, str],
+        completion: Completion,
     ) -> ObjectInfo:
-        def plan(view: View) -> Planned[tuple[list[Part], int]]:
+        def plan(view: View) -> Planned[tuple[Upload, list[Part], int]]:
             upload = find_upload_of(view, caller, target)
             chosen = chosen_parts(find_parts(view, upload), parts)
-            request = PutRequest(target.key, upload.headers, upload.user, conditions)
-            check_put(view, caller, request, sum(part.size for part in chosen))
+            check_put(view, caller, object_of(upload, completion), sum(part.size for part in chosen))
             content = view.number("content")
-            return Planned(lambda: (chosen, content))
+            return Planned(lambda: (upload, chosen, content))
 
-        chosen, content = await self._engine.run(volume, plan)
+        begun, chosen, content = await self._engine.run(volume, plan)
+        checksums = whole_of(begun.checksum, chosen, completion)
         slices = [slice_of_part(part, _still(caller, target, part)) for part in chosen]
         draft = ContentDraft(self._hall, volume, content)
         body = await assemble(self._engine.metastore, draft, slices)
-        etag = etag_of_parts(chosen)
+        said = Said(etag_of_parts(chosen), checksums, begun.tags)
 
         def name(view: View) -> Planned[ObjectInfo]:
             upload = find_upload_of(view, caller, target)
             if chosen_parts(find_parts(view, upload), parts) != chosen:
                 raise Changed
-            request = PutRequest(target.key, upload.headers, upload.user, conditions)
             edit = Edit(view, self._clock.now_ns())
             _put_upload(edit, replace(upload, ended=edit.now_ns))
-            planned = plan_object(edit, caller, request, body, Said(etag, checksums, upload.tags, upload.acl))
+            planned = plan_object(edit, caller, object_of(upload, completion), body, said)
 
             def answer() -> ObjectInfo:
                 info = planned.answer()
@@ -276,6 +273,12 @@ def find_upload_of(view: View, caller: Caller, target: UploadTarget) -> Upload:
     upload = find_upload(view, target.upload_id, target.key)
     authorize_account(caller, upload.owner, view.volume.row.owner)
     return upload
+
+
+def object_of(upload: Upload, completion: Completion) -> PutRequest:
+    """Return what the upload's object is put as."""
+    acl = upload.acl.get(CANNED, "")
+    return PutRequest(upload.object_key, upload.headers, upload.user, completion.conditions, upload.tags, acl)
 
 
 def upload_info(upload: Upload) -> UploadInfo:
@@ -340,14 +343,14 @@ def _still(caller: Caller, target: UploadTarget, part: Part) -> Callable[[View],
     return check
 
 
-def _plan_part(view: View, caller: Caller, target: UploadTarget, number: int) -> Planned[int]:
-    """Plan the content number of a part that the caller may send."""
+def _plan_part(view: View, caller: Caller, target: UploadTarget, number: int) -> Planned[tuple[int, str]]:
+    """Plan the content number of a part that the caller may send, and tell the checksum that the upload announced."""
     if not 1 <= number <= PARTS_MAX:
         raise InvalidArgument("part numbers are 1 to 10,000")
-    find_upload_of(view, caller, target)
+    upload = find_upload_of(view, caller, target)
     check_put(view, caller, PutRequest(target.key, {}, {}))
     content = view.number("content")
-    return Planned(lambda: content)
+    return Planned(lambda: (content, upload.checksum))
 
 
 def _plan_completed(

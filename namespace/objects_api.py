@@ -165,7 +165,7 @@ class ObjectVerbs(UploadVerbs, Protocol):
         """Make the source's committed content the object's; inside a bucket no byte moves.
 
         With *replace* the headers and user metadata are *request*'s, else the source's. An object copied onto itself
-        keeps content and Last-Modified, or is a new version; raise InvalidArgument if that would change nothing.
+        keeps content and Last-Modified, or is a new version; raise NothingToChange if that would change nothing.
         """
 
     async def compose(

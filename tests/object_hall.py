@@ -9,6 +9,7 @@ from hall import ROOT, MemoryHall, run
 
 from namespace.api import (
     Caller,
+    Completion,
     Conditions,
     CopySource,
     PartChoice,
@@ -82,7 +83,9 @@ class ObjectHall(MemoryHall):
     def complete(self, target: UploadTarget, parts: list[PartInfo], conditions: Conditions | None = None) -> Any:
         """Complete an upload."""
         return run(
-            self.ns.complete_upload(ROOT, target, [choice(part) for part in parts], conditions or Conditions(), {})
+            self.ns.complete_upload(
+                ROOT, target, Completion([choice(part) for part in parts], conditions or Conditions())
+            )
         )
 
     def settle(self) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from namespace.api import PutRequest
 from protocols.s3.call import Answer, header_text
+from protocols.s3.codec.checksums import kind_of
 from protocols.s3.codec.conditions import parse_conditions
 from protocols.s3.codec.dates import format_http
 from protocols.s3.codec.errors import S3Error
@@ -59,7 +60,12 @@ def checksum_headers(info: ObjectInfo) -> list[tuple[str, str]]:
     if not info.checksums:
         return []
     values = [(f"x-amz-checksum-{name}", value) for name, value in info.checksums.items()]
-    return [*values, ("x-amz-checksum-type", "FULL_OBJECT")]
+    return [*values, ("x-amz-checksum-type", kind_of(info.checksums))]
+
+
+def version_headers(info: ObjectInfo) -> list[tuple[str, str]]:
+    """Return what an answer says of an object's version; nothing in a bucket that never kept any."""
+    return [("x-amz-version-id", info.version_id.decode("latin-1"))] if info.version_id else []
 
 
 def quoted(etag: bytes) -> str:

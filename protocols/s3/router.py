@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from protocols.s3.auth.credential import AuthType
+from protocols.s3.codec.copysource import RANGE, SOURCE, SOURCE_HEADERS
 from protocols.s3.codec.errors import S3Error
 from protocols.s3.codec.sigv2 import SIGNED_PARAMETERS
 from protocols.s3.codec.uri import Level
 from protocols.s3.object_headers import OVERRIDES
-from protocols.s3.operations import buckets, deletion, objects, service
+from protocols.s3.operations import buckets, copying, deletion, multipart, objects, service
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -36,6 +37,10 @@ _V1 = frozenset({*_LIST, "marker"})
 _V2 = frozenset({*_LIST, "start-after", "continuation-token", "fetch-owner"})
 _BUCKETS = frozenset({"prefix", "max-buckets", "continuation-token"})
 _RESPONSE = frozenset(OVERRIDES)
+_UPLOADS = frozenset({"prefix", "delimiter", "max-uploads", "encoding-type", "key-marker", "upload-id-marker"})
+_PARTS = frozenset({"max-parts", "part-number-marker", "encoding-type"})
+_PART = frozenset({"partNumber"})
+_COPY = SOURCE_HEADERS | {"x-amz-metadata-directive"}
 
 #: (method, level, sub-resource) -> operation. A sub-resource is a parameter that changes what a request means, or, with
 #: `+copy` behind it, such a parameter (or none) beside the header x-amz-copy-source.
@@ -53,9 +58,18 @@ ROUTES: dict[tuple[str, Level, str], Operation] = {
     ("GET", Level.OBJECT, ""): Operation("GetObject", objects.get_object, _RESPONSE),
     ("HEAD", Level.OBJECT, ""): Operation("HeadObject", objects.head_object, _RESPONSE),
     ("DELETE", Level.OBJECT, ""): Operation("DeleteObject", objects.delete_object),
+    ("PUT", Level.OBJECT, "+copy"): Operation("CopyObject", copying.copy_object, headers=_COPY),
+    ("POST", Level.OBJECT, "uploads"): Operation("CreateMultipartUpload", multipart.create_multipart_upload),
+    ("PUT", Level.OBJECT, "uploadId"): Operation("UploadPart", multipart.upload_part, _PART),
+    ("PUT", Level.OBJECT, "uploadId+copy"): Operation(
+        "UploadPartCopy", multipart.upload_part_copy, _PART, SOURCE_HEADERS | {RANGE}
+    ),
+    ("POST", Level.OBJECT, "uploadId"): Operation("CompleteMultipartUpload", multipart.complete_multipart_upload),
+    ("DELETE", Level.OBJECT, "uploadId"): Operation("AbortMultipartUpload", multipart.abort_multipart_upload),
+    ("GET", Level.OBJECT, "uploadId"): Operation("ListParts", multipart.list_parts, _PARTS),
+    ("GET", Level.BUCKET, "uploads"): Operation("ListMultipartUploads", multipart.list_multipart_uploads, _UPLOADS),
 }
-#: The header that makes a PUT a copy, and what the table adds for it.
-COPY_SOURCE = "x-amz-copy-source"
+#: What the table adds for the header that makes a PUT a copy.
 COPY = "+copy"
 #: Parameters that say nothing: SDKs name the operation in x-id.
 _IGNORED = frozenset({"x-id"})
@@ -89,7 +103,7 @@ def route(method: str, level: Level, identity: Identity) -> Operation:
     params = identity.params
     sub_resources = [name for name in params if (method, level, name) in ROUTES]
     sub_resource = sub_resources[0] if sub_resources else ""
-    copy = COPY if COPY_SOURCE in identity.headers else ""
+    copy = COPY if SOURCE in identity.headers else ""
     operation = ROUTES.get((method, level, sub_resource + copy))
     if operation is None or any(
         name not in operation.params and name not in _IGNORED and name != sub_resource for name in params

@@ -15,6 +15,7 @@ from foundation.errors import NotFound, PreconditionFailed, UploadNotFound
 from metastore.postgres import PgMetaStore
 from namespace.api import (
     Caller,
+    Completion,
     Conditions,
     CopySource,
     CreateMode,
@@ -153,7 +154,7 @@ def test_the_object_verbs_over_postgresql_and_nodes(hall, migrated_dsn, bodies):
     other = PgHall(migrated_dsn, bodies, "second")
     try:
         ns = other.ns
-        done = drive(ns.complete_upload(ROOT, target, [choice(part) for part in parts[1:]], Conditions(), {}))
+        done = drive(ns.complete_upload(ROOT, target, Completion([choice(part) for part in parts[1:]], Conditions())))
         assert (done.size, done.user) == (len(body), {"u": "1"})
         assert other.read(b"m") == body
         with pytest.raises(UploadNotFound):

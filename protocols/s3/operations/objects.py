@@ -34,6 +34,7 @@ async def put_object(call: Call) -> Answer:
     if "content-length" not in call.headers and call.body_length is not None:
         raise S3Error("MissingContentLength")
     intake = Intake(call.identity, call.body_length)
+    intake.prove_default()
     session = await call.namespace.begin_put(call.caller, call.bucket, put_request(call))
     try:
         await take_body(call, intake, session.write)

@@ -7,7 +7,14 @@ from hall import ROOT, begin, run
 from object_hall import ObjectHall, md5_of
 
 from foundation.aio import gather
-from foundation.errors import AccessDenied, InvalidArgument, NotFound, PreconditionFailed, Unavailable
+from foundation.errors import (
+    AccessDenied,
+    InvalidArgument,
+    NotFound,
+    NothingToChange,
+    PreconditionFailed,
+    Unavailable,
+)
 from metastore.records import Blob, Extent, Reclaim
 from namespace.api import Caller, Conditions, CopySource, PutRequest, SetAttr, Stability
 
@@ -105,7 +112,7 @@ def test_an_object_copied_onto_itself_keeps_its_content_and_its_time(hall):
     assert info.headers["cache-control"] == "no-cache"
     assert info == hall.head(b"a")
     assert {row.id for row in hall.rows(Blob)} == blobs
-    with pytest.raises(InvalidArgument):
+    with pytest.raises(NothingToChange):
         hall.copy(b"a", b"a")
     assert hall.reopen().head(b"a") == info
 
