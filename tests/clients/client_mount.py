@@ -85,8 +85,9 @@ class ClientMount:
         source.unlink()
 
     def digests(self, folder: str) -> dict[str, str]:
-        """Return the SHA-256 of all files below *folder*, each read by `cat`, by their paths in it."""
-        script = f"""cd -- {shlex.quote(folder)}
+        """Return the SHA-256 of all files below *folder*, each read by `cat`, by their paths in it; no folder has none."""
+        script = f"""[[ -d {shlex.quote(folder)} ]] || exit 0
+            cd -- {shlex.quote(folder)}
             find . -type f -print0 | while IFS= read -r -d '' f; do
                 printf '%s\\0%s\\0' "${{f#./}}" "$(cat -- "$f" | sha256sum)"
             done"""

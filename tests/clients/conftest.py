@@ -6,15 +6,19 @@ import os
 import shutil
 import sys
 import uuid
+from contextlib import closing
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 from client_mount import ClientMount
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from house import House
     from lab import KernelLab
@@ -86,3 +90,14 @@ def key_environment(house: House, home: Path) -> dict[str, str]:
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
     }
+
+
+def plain_http(
+    method: str, url: str, body: bytes = b"", headers: Mapping[str, str] = MappingProxyType({})
+) -> tuple[int, bytes]:
+    """Send what a browser or a script would, no header added, and return status and body."""
+    parts = urlsplit(url)
+    with closing(HTTPConnection(str(parts.hostname), parts.port, timeout=10)) as connection:
+        connection.request(method, f"{parts.path}?{parts.query}", body, dict(headers))
+        answer = connection.getresponse()
+        return answer.status, answer.read()

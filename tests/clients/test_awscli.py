@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
-import urllib.request
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from client_mount import digests_of
-from conftest import key_environment, program
+from conftest import key_environment, plain_http, program
+from local_files import fill, found
 from odd_keys import MADE_BY_NFS, PLAIN, odd_files, path_of
 
 if TYPE_CHECKING:
@@ -56,21 +55,6 @@ def aws(request: pytest.FixtureRequest, house: House, tmp_path: Path) -> Aws:
 @pytest.fixture
 def bucket() -> str:
     return "b-" + uuid.uuid4().hex[:12]
-
-
-def fill(root: Path, files: dict[str, bytes]) -> None:
-    """Write *files* below *root*, a minute old: what is younger than its object's whole second is sent again by sync."""
-    then = time.time() - 60
-    for name, data in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-        os.utime(path, (then, then))
-
-
-def found(root: Path) -> dict[str, bytes]:
-    """Return all files below *root*."""
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 def test_mb_cp_ls_rm_and_rb(aws: Aws, bucket: str):
@@ -149,8 +133,7 @@ def test_a_presigned_url_is_fetched_with_plain_http(aws: Aws, folder: Folder, re
     folder.write("shared file", b"by the mount")
     url = aws("s3", "presign", f"{folder.url}/shared file", "--expires-in", "60").strip()
     assert ("X-Amz-Signature=" if "[v2]" in request.node.name else "AWSAccessKeyId=") in url
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        assert answer.read() == b"by the mount"
+    assert plain_http("GET", url) == (200, b"by the mount")
 
 
 def test_the_api_heads_pages_copies_tags_and_deletes(aws: Aws, folder: Folder):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import threading
-import urllib.request
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError, WaiterError
 from client_mount import digests_of
+from conftest import plain_http
 from odd_keys import ALIASED, LONG, LONG_ALIAS, MADE_BY_NFS, PLAIN, odd_files, path_of
 
 if TYPE_CHECKING:
@@ -158,8 +158,7 @@ def test_of_many_conditional_writers_one_wins_and_nfs_edits_count(s3: Any, folde
 
 def test_presigned_posts_and_puts_need_no_credentials(s3: Any, folder: Folder):
     url = s3.generate_presigned_url("put_object", Params={"Bucket": folder.bucket, "Key": folder.key("put")})
-    with urllib.request.urlopen(urllib.request.Request(url, data=b"by url", method="PUT"), timeout=10) as answer:
-        assert answer.status == 200
+    assert plain_http("PUT", url, b"by url")[0] == 200
     form = s3.generate_presigned_post(folder.bucket, folder.key("form"), ExpiresIn=60)
     boundary = "gatefold-form"
     fields = "".join(
@@ -167,10 +166,8 @@ def test_presigned_posts_and_puts_need_no_credentials(s3: Any, folder: Folder):
         for name, value in form["fields"].items()
     )
     file = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\nby form\r\n--{boundary}--\r\n'
-    post = urllib.request.Request(form["url"], data=(fields + file).encode(), method="POST")
-    post.add_header("Content-Type", f"multipart/form-data; boundary={boundary}")
-    with urllib.request.urlopen(post, timeout=10) as answer:
-        assert answer.status == 204
+    kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    assert plain_http("POST", form["url"], (fields + file).encode(), kind)[0] == 204
     assert folder.digests() == digests_of({"put": b"by url", "form": b"by form"})
 
 
