@@ -11,7 +11,7 @@ from protocols.s3.codec.errors import S3Error
 from protocols.s3.codec.sigv2 import SIGNED_PARAMETERS
 from protocols.s3.codec.uri import Level
 from protocols.s3.object_headers import OVERRIDES
-from protocols.s3.operations import buckets, copying, deletion, multipart, objects, service
+from protocols.s3.operations import attributes, buckets, copying, deletion, multipart, objects, service
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -55,9 +55,10 @@ ROUTES: dict[tuple[str, Level, str], Operation] = {
     ("GET", Level.BUCKET, "versioning"): Operation("GetBucketVersioning", buckets.get_bucket_versioning),
     ("POST", Level.BUCKET, "delete"): Operation("DeleteObjects", deletion.delete_objects),
     ("PUT", Level.OBJECT, ""): Operation("PutObject", objects.put_object),
-    ("GET", Level.OBJECT, ""): Operation("GetObject", objects.get_object, _RESPONSE),
-    ("HEAD", Level.OBJECT, ""): Operation("HeadObject", objects.head_object, _RESPONSE),
+    ("GET", Level.OBJECT, ""): Operation("GetObject", objects.get_object, _RESPONSE | _PART),
+    ("HEAD", Level.OBJECT, ""): Operation("HeadObject", objects.head_object, _RESPONSE | _PART),
     ("DELETE", Level.OBJECT, ""): Operation("DeleteObject", objects.delete_object),
+    ("GET", Level.OBJECT, "attributes"): Operation("GetObjectAttributes", attributes.get_object_attributes),
     ("PUT", Level.OBJECT, "+copy"): Operation("CopyObject", copying.copy_object, headers=_COPY),
     ("POST", Level.OBJECT, "uploads"): Operation("CreateMultipartUpload", multipart.create_multipart_upload),
     ("PUT", Level.OBJECT, "uploadId"): Operation("UploadPart", multipart.upload_part, _PART),
