@@ -13,6 +13,8 @@ from typing import Protocol, TypeAlias
 from msgspec import Struct
 
 from metastore.records import FileType as FileType
+from namespace.object_parts import ObjectPart as ObjectPart
+from namespace.object_parts import ObjectParts as ObjectParts
 from namespace.objects_api import NO_CONDITIONS as NO_CONDITIONS
 from namespace.objects_api import Bucket as Bucket
 from namespace.objects_api import Conditions as Conditions

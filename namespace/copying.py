@@ -19,6 +19,7 @@ from namespace.assembling import FEW, TRIES, Changed, Slice, assemble, copied_bo
 from namespace.conditions import check_source
 from namespace.contents import ContentDraft
 from namespace.edit import Edit, Planned
+from namespace.object_parts import copied_parts
 from namespace.objects import look
 from namespace.putting import Said, check_put, plan_object, shown_info
 from namespace.transfer import TransferVerbs
@@ -150,7 +151,10 @@ class CopyVerbs(TransferVerbs):
         edit.touch(entry, etag=found.info.etag, etag_seq=image.write_seq)
         before = view.meta(entry)
         kept = (before.tags, before.acl) if before is not None else ({}, {})
-        edit.put(ObjectMeta(image.vol, image.ino, request.headers, request.user, found.info.checksums, *kept))
+        shown = found.info
+        edit.put(
+            ObjectMeta(image.vol, image.ino, request.headers, request.user, shown.checksums, *kept, parts=shown.parts)
+        )
         return edit.planned(lambda: shown_info(edit, request.key, image.ino))
 
 
@@ -179,10 +183,14 @@ def copy_slice(caller: Caller, source: CopySource, found: Found) -> Slice:
 def described(found: Found, source: CopySource, request: PutRequest, *, replace: bool) -> tuple[Said, PutRequest]:
     """Return what is said of a copy: the source's own word of its content, if all of it is copied."""
     whole = is_whole(source)
-    said = Said(found.info.etag if whole else None, found.info.checksums if whole else {}, found.tags)
+    info = found.info
+    if whole:
+        said = Said(info.etag, info.checksums, found.tags, parts=copied_parts(info.parts))
+    else:
+        said = Said(None, tags=found.tags)
     if replace:
         return said, request
-    return said, with_fields(request, headers=found.info.headers, user=found.info.user)
+    return said, with_fields(request, headers=info.headers, user=info.user)
 
 
 def _plan_content(view: View) -> Planned[int]:

@@ -16,15 +16,17 @@ from msgspec.structs import replace
 
 from foundation.crash import crash_point
 from foundation.errors import (
+    AccessDenied,
     FsError,
     InvalidArgument,
     InvalidPart,
     InvalidPartOrder,
+    NotFound,
     PartTooSmall,
     UploadNotFound,
 )
 from metastore.records import Part, Reclaim, Upload
-from namespace.api import PartInfo, PutRequest, UploadInfo
+from namespace.api import NO_CONDITIONS, PartInfo, PutRequest, UploadInfo
 from namespace.assembling import Changed, assemble, is_whole, slice_of_part
 from namespace.authority import authorize_account, authorize_change
 from namespace.checksums import whole_of
@@ -32,6 +34,8 @@ from namespace.conditions import check_source
 from namespace.contents import ContentDraft, name_part_body
 from namespace.copying import CopyVerbs, copy_slice, look_source
 from namespace.edit import Edit, Planned
+from namespace.object_parts import UPLOAD, packed_parts
+from namespace.objects import look
 from namespace.putting import Said, check_put, plan_object
 from namespace.transfer import pour
 from namespace.upload_body import BodyUpload
@@ -200,13 +204,14 @@ class MultipartVerbs(CopyVerbs):
     async def complete_upload(self, caller: Caller, target: UploadTarget, completion: Completion) -> ObjectInfo:
         """Make an object of the parts and end the upload, in one Change.
 
-        Asked again, with the same parts, it answers the same as long as this gateway remembers.
+        Asked again, with the same parts, it answers the same as long as this gateway remembers, or the object is there.
         """
         volume = await self._volumes.named(target.bucket)
         parts = tuple(completion.parts)
         try:
             return await self._trying(lambda: self._complete(volume, caller, target, parts, completion))
         except UploadNotFound:
+            # A client that lost the answer asks again.
             return await self._engine.run(volume, lambda view: _plan_completed(view, caller, target, parts))
 
     async def _complete(
@@ -229,7 +234,8 @@ class MultipartVerbs(CopyVerbs):
         slices = [slice_of_part(part, _still(caller, target, part)) for part in chosen]
         draft = ContentDraft(self._hall, volume, content)
         body = await assemble(self._engine.metastore, draft, slices)
-        said = Said(etag_of_parts(chosen), checksums, begun.tags)
+        packed = packed_parts(chosen, begun.checksum, begun.upload_id)
+        said = Said(etag_of_parts([part.etag for part in chosen]), checksums, begun.tags, parts=packed)
 
         def name(view: View) -> Planned[ObjectInfo]:
             upload = find_upload_of(view, caller, target)
@@ -310,10 +316,10 @@ def chosen_parts(there: dict[int, Part | None], wanted: Sequence[PartChoice]) ->
     return chosen
 
 
-def etag_of_parts(parts: Sequence[Part]) -> bytes:
-    """Return the ETag of an object made of *parts*: the MD5 of their MD5s, and how many they are."""
-    digests = b"".join(_digest(part.etag) for part in parts)
-    return f"{md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}".encode()
+def etag_of_parts(etags: Sequence[bytes]) -> bytes:
+    """Return the ETag of an object made of parts with these *etags*: the MD5 of their MD5s, and how many they are."""
+    digests = b"".join(map(_digest, etags))
+    return f"{md5(digests, usedforsecurity=False).hexdigest()}-{len(etags)}".encode()
 
 
 def _digest(etag: bytes) -> bytes:
@@ -356,9 +362,29 @@ def _plan_part(view: View, caller: Caller, target: UploadTarget, number: int) ->
 def _plan_completed(
     view: View, caller: Caller, target: UploadTarget, parts: tuple[PartChoice, ...]
 ) -> Planned[ObjectInfo]:
-    upload, info = find_completed(view, target.upload_id, target.key, parts)
-    authorize_account(caller, upload.owner, view.volume.row.owner)
+    try:
+        upload, info = find_completed(view, target.upload_id, target.key, parts)
+    except UploadNotFound:
+        info = _made_by(view, caller, target, parts)
+    else:
+        authorize_account(caller, upload.owner, view.volume.row.owner)
     return Planned(lambda: info)
+
+
+def _made_by(view: View, caller: Caller, target: UploadTarget, parts: tuple[PartChoice, ...]) -> ObjectInfo:
+    """Return the object, if it is the one that the upload made of these *parts*; raise UploadNotFound.
+
+    Nobody else knows an upload that was completed before the gateway began.
+    """
+    try:
+        info, _ = look(view, caller, target.key, NO_CONDITIONS)
+        made = info.parts.get(UPLOAD, "").encode() == target.upload_id
+        same = made and info.etag == etag_of_parts([part.etag for part in parts])
+    except (NotFound, AccessDenied, InvalidArgument):
+        same = False
+    if not same:
+        raise UploadNotFound("no such upload")
+    return info
 
 
 def _put_upload(edit: Edit, upload: Upload) -> None:

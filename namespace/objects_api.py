@@ -46,6 +46,7 @@ class ObjectInfo(Struct, frozen=True, gc=False):
     checksums: dict[str, str]  # base64 by lower-case algorithm: crc32, crc32c, crc64nvme, sha1, sha256
     version_id: bytes = b""  # empty: the bucket never kept versions
     tags: dict[str, str] = {}
+    parts: dict[str, str] = {}  # packed: `ObjectParts` reads it; empty: it was not uploaded in parts
 
 
 class PutRequest(Struct, frozen=True, gc=False):

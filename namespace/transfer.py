@@ -8,6 +8,7 @@ from msgspec.structs import replace as with_fields
 
 from namespace.assembling import end_of, is_whole
 from namespace.conditions import check_source
+from namespace.object_parts import copied_parts
 from namespace.objects import ObjectVerbs
 from namespace.putting import PutVerb, Said
 
@@ -42,7 +43,8 @@ class TransferVerbs(ObjectVerbs, PutVerb):
             except BaseException:
                 session.abort()
                 raise
-            said = Said(info.etag, info.checksums, reader.tags) if is_whole(source) else Said(None)
+            parts = copied_parts(info.parts)
+            said = Said(info.etag, info.checksums, reader.tags, parts=parts) if is_whole(source) else Said(None)
             return await session.finish_as(said)
         finally:
             reader.close()

@@ -104,9 +104,7 @@ class _Page:
 
     def answer(self) -> UploadPage:
         """Return the page."""
-        return UploadPage(
-            tuple(self._uploads), tuple(self._prefixes), self._last if self.is_full and self._request.limit else None
-        )
+        return UploadPage(tuple(self._uploads), tuple(self._prefixes), self._last if self.is_full else None)
 
 
 def _first_after(request: UploadListRequest) -> tuple[bytes, bytes]:
@@ -122,5 +120,5 @@ def _first_after(request: UploadListRequest) -> tuple[bytes, bytes]:
 
 
 def _check_limit(limit: int) -> None:
-    if not 0 <= limit <= PAGE_MAX:
-        raise InvalidArgument("a page has at most 1,000 entries")
+    if not 0 < limit <= PAGE_MAX:
+        raise InvalidArgument("a page has 1 to 1,000 entries")

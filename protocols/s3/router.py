@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from protocols.s3.auth.credential import AuthType
 from protocols.s3.codec.copysource import RANGE, SOURCE, SOURCE_HEADERS
@@ -11,10 +11,10 @@ from protocols.s3.codec.errors import S3Error
 from protocols.s3.codec.sigv2 import SIGNED_PARAMETERS
 from protocols.s3.codec.uri import Level
 from protocols.s3.object_headers import OVERRIDES
-from protocols.s3.operations import buckets, copying, deletion, multipart, objects, service
+from protocols.s3.operations import attributes, buckets, copying, deletion, multipart, objects, service
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from protocols.s3.auth.credential import Identity
     from protocols.s3.call import Answer, Call
@@ -27,9 +27,10 @@ class Operation:
     """One operation of S3 and the parameters that it understands."""
 
     name: str
-    run: Callable[[Call], Awaitable[Answer]]
+    run: Callable[[Call], Coroutine[Any, Any, Answer]]
     params: frozenset[str] = frozenset()
     headers: frozenset[str] = frozenset()  # of those that change what an operation does, the ones that it serves
+    slow: bool = False  # it may take longer than a client waits for a first byte
 
 
 _LIST = ("prefix", "delimiter", "max-keys", "encoding-type")
@@ -55,16 +56,19 @@ ROUTES: dict[tuple[str, Level, str], Operation] = {
     ("GET", Level.BUCKET, "versioning"): Operation("GetBucketVersioning", buckets.get_bucket_versioning),
     ("POST", Level.BUCKET, "delete"): Operation("DeleteObjects", deletion.delete_objects),
     ("PUT", Level.OBJECT, ""): Operation("PutObject", objects.put_object),
-    ("GET", Level.OBJECT, ""): Operation("GetObject", objects.get_object, _RESPONSE),
-    ("HEAD", Level.OBJECT, ""): Operation("HeadObject", objects.head_object, _RESPONSE),
+    ("GET", Level.OBJECT, ""): Operation("GetObject", objects.get_object, _RESPONSE | _PART),
+    ("HEAD", Level.OBJECT, ""): Operation("HeadObject", objects.head_object, _RESPONSE | _PART),
     ("DELETE", Level.OBJECT, ""): Operation("DeleteObject", objects.delete_object),
-    ("PUT", Level.OBJECT, "+copy"): Operation("CopyObject", copying.copy_object, headers=_COPY),
+    ("GET", Level.OBJECT, "attributes"): Operation("GetObjectAttributes", attributes.get_object_attributes),
+    ("PUT", Level.OBJECT, "+copy"): Operation("CopyObject", copying.copy_object, headers=_COPY, slow=True),
     ("POST", Level.OBJECT, "uploads"): Operation("CreateMultipartUpload", multipart.create_multipart_upload),
     ("PUT", Level.OBJECT, "uploadId"): Operation("UploadPart", multipart.upload_part, _PART),
     ("PUT", Level.OBJECT, "uploadId+copy"): Operation(
-        "UploadPartCopy", multipart.upload_part_copy, _PART, SOURCE_HEADERS | {RANGE}
+        "UploadPartCopy", multipart.upload_part_copy, _PART, SOURCE_HEADERS | {RANGE}, slow=True
     ),
-    ("POST", Level.OBJECT, "uploadId"): Operation("CompleteMultipartUpload", multipart.complete_multipart_upload),
+    ("POST", Level.OBJECT, "uploadId"): Operation(
+        "CompleteMultipartUpload", multipart.complete_multipart_upload, slow=True
+    ),
     ("DELETE", Level.OBJECT, "uploadId"): Operation("AbortMultipartUpload", multipart.abort_multipart_upload),
     ("GET", Level.OBJECT, "uploadId"): Operation("ListParts", multipart.list_parts, _PARTS),
     ("GET", Level.BUCKET, "uploads"): Operation("ListMultipartUploads", multipart.list_multipart_uploads, _UPLOADS),

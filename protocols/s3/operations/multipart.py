@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from namespace.api import Completion, UploadListRequest, UploadRequest, UploadTarget
+from msgspec.structs import replace
+
+from namespace.api import Completion, UploadListRequest, UploadPage, UploadRequest, UploadTarget
 from protocols.s3.call import Answer, xml_answer
 from protocols.s3.codec.checksums import DEFAULT_ALGORITHM, announced_kind, check_kind, whole_checksums
 from protocols.s3.codec.copysource import parse_copy_source
@@ -43,7 +45,7 @@ async def create_multipart_upload(call: Call) -> Answer:
     algorithm, _, kind = checksum.partition(" ")
     shown = [("x-amz-checksum-algorithm", algorithm.upper()), ("x-amz-checksum-type", kind)] if algorithm else []
     answer = xml_answer(initiate_document(call.bucket, upload))
-    return Answer(answer.status, [*answer.headers, *shown], answer.body)
+    return replace(answer, headers=[*answer.headers, *shown])
 
 
 async def upload_part(call: Call) -> Answer:
@@ -87,7 +89,7 @@ async def complete_multipart_upload(call: Call) -> Answer:
     completion = Completion(parts, conditions, checksums, kind, None if size is None else int(size))
     info = await call.namespace.complete_upload(call.caller, _target(call), completion)
     answer = xml_answer(complete_document(call.bucket, _location(call), info))
-    return Answer(answer.status, [*answer.headers, *version_headers(info)], answer.body)
+    return replace(answer, headers=[*answer.headers, *version_headers(info)])
 
 
 def _location(call: Call) -> str:
@@ -105,7 +107,9 @@ async def list_parts(call: Call) -> Answer:
     """Answer ListParts."""
     limit = parse_limit(call.params.get("max-parts"), "max-parts")
     marker = parse_marker(call.params.get("part-number-marker"), "part-number-marker")
-    page = await call.namespace.list_parts(call.caller, _target(call), marker, limit)
+    page = await call.namespace.list_parts(call.caller, _target(call), marker, max(1, limit))
+    if not limit:
+        page = replace(page, parts=(), next_after=None)
     who = initiator(_owner(call, page.upload.owner))
     return xml_answer(parts_document(call.bucket, call.params, page, who, (marker, limit)))
 
@@ -119,9 +123,11 @@ async def list_multipart_uploads(call: Call) -> Answer:
         key_marker=key_marker,
         # S3 ignores it without a key.
         upload_id_marker=call.params.get("upload-id-marker", "").encode() if key_marker else b"",
-        limit=upload_limit(call.params),
+        limit=max(1, upload_limit(call.params)),
     )
     page = await call.namespace.list_uploads(call.caller, call.bucket, request)
+    if not upload_limit(call.params):
+        page = UploadPage((), (), None)
     return xml_answer(uploads_document(call.bucket, call.params, request, page, lambda account: _owner(call, account)))
 
 

@@ -324,9 +324,9 @@ def test_a_bucket_in_the_host_works_like_one_in_the_path():
 
 
 SUB_RESOURCES = [
-    *("accelerate", "acl", "analytics", "attributes", "cors", "encryption", "intelligent-tiering", "inventory"),
+    *("accelerate", "acl", "analytics", "cors", "encryption", "intelligent-tiering", "inventory"),
     *("legal-hold", "lifecycle", "logging", "metrics", "notification", "object-lock", "ownershipControls"),
-    *("partNumber=1", "policy", "policyStatus", "publicAccessBlock", "replication", "requestPayment", "restore"),
+    *("policy", "policyStatus", "publicAccessBlock", "replication", "requestPayment", "restore"),
     *("retention", "select", "tagging", "torrent", "versionId=1", "versions", "website"),
     *("renameObject", "made-up", "append"),
 ]
