@@ -100,6 +100,7 @@ _UNSERVED_HEADERS = (
 _ONE_VALUE = {
     "x-amz-acl": ("private", "NotImplemented"),
     "x-amz-bucket-object-lock-enabled": ("false", "NotImplemented"),  # rclone makes sure of its bucket with it
+    "x-amz-metadata-directive": ("REPLACE", "NotImplemented"),  # s3fs-fuse says so of puts, which replace all anyway
     "x-amz-storage-class": ("STANDARD", "InvalidStorageClass"),
 }
 

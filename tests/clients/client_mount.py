@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -78,14 +79,14 @@ class ClientMount:
 
     def write(self, path: str, data: bytes) -> None:
         """Make or replace a file, and its folders, by `cat`."""
-        source = self._share / "data"
+        source = self._share / f"data-{self._jobs}"  # a guest may remember what a name once held
         source.write_bytes(data)
         name = shlex.quote(path)
         self.run(f'mkdir -p -- "$(dirname -- {name})"; cat {shlex.quote(str(source))} >{name}')
         source.unlink()
 
     def digests(self, folder: str) -> dict[str, str]:
-        """Return the SHA-256 of all files below *folder*, each read by `cat`, by their paths in it; no folder has none."""
+        """Return the SHA-256 of all files below *folder*, read by `cat`, by their paths in it; no folder has none."""
         script = f"""[[ -d {shlex.quote(folder)} ]] || exit 0
             cd -- {shlex.quote(folder)}
             find . -type f -print0 | while IFS= read -r -d '' f; do
@@ -93,6 +94,35 @@ class ClientMount:
             done"""
         words = self.run(script).decode(errors="surrogateescape").split("\0")
         return {path: said.split()[0] for path, said in zip(words[::2], words[1::2], strict=False)}
+
+
+@dataclass(frozen=True)
+class Folder:
+    """One test's folder in the shared bucket, by both doors."""
+
+    bucket: str
+    name: str
+    mount: ClientMount
+
+    @property
+    def url(self) -> str:
+        return f"s3://{self.bucket}/{self.name}"
+
+    def key(self, path: str) -> str:
+        """Return the S3 key of *path*; it is the path on the mount too, but for aliases."""
+        return f"{self.name}/{path}"
+
+    def digests(self) -> dict[str, str]:
+        """Return the SHA-256 of all files in it, read by `cat` on the mount."""
+        return self.mount.digests(self.name)
+
+    def read(self, path: str) -> bytes:
+        """Return a file's bytes, by `cat` on the mount."""
+        return self.mount.read(self.key(path))
+
+    def write(self, path: str, data: bytes) -> None:
+        """Make or replace a file on the mount."""
+        self.mount.write(self.key(path), data)
 
 
 def digests_of(files: dict[str, bytes]) -> dict[str, str]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def fill(root: Path, files: dict[str, bytes]) -> None:
-    """Write *files* below *root*, a minute old: what is younger than its object's whole second is sent again by sync."""
+    """Write *files* below *root*, a minute old: those younger than an object's whole second are sent anew."""
     then = time.time() - 60
     for name, data in files.items():
         path = root / name

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from client_mount import digests_of
-from conftest import key_environment, plain_http, program
+from client_programs import key_environment, plain_http, program
 from local_files import fill, found
 from odd_keys import MADE_BY_NFS, PLAIN, odd_files, path_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Folder
+    from client_mount import Folder
     from house import House
 
 MIB = 1 << 20
@@ -121,7 +121,9 @@ def test_a_large_file_goes_in_parts_is_copied_and_comes_back_whole(aws: Aws, fol
 def test_a_stream_of_unknown_length_is_stored_and_read_back(aws: Aws, folder: Folder):
     data = os.urandom(9 * MIB)
     (aws.folder / "stream").write_bytes(data)
-    command = '"$0" --endpoint-url "$1" s3 cp - "$2" --only-show-errors <stream && "$0" --endpoint-url "$1" s3 cp "$2" -'
+    command = (
+        '"$0" --endpoint-url "$1" s3 cp - "$2" --only-show-errors <stream && "$0" --endpoint-url "$1" s3 cp "$2" -'
+    )
     words = ["sh", "-c", command, aws.program, aws.house.endpoint, f"{folder.url}/stream"]
     env = key_environment(aws.house, aws.folder)
     done = subprocess.run(words, env=env, cwd=aws.folder, capture_output=True, timeout=120, check=False)
@@ -136,7 +138,7 @@ def test_a_presigned_url_is_fetched_with_plain_http(aws: Aws, folder: Folder, re
     assert plain_http("GET", url) == (200, b"by the mount")
 
 
-def test_the_api_heads_pages_copies_tags_and_deletes(aws: Aws, folder: Folder):
+def test_the_api_heads_pages_copies_and_deletes(aws: Aws, folder: Folder):
     for number in range(7):
         folder.write(f"n{number}", b"x" * number)
     of = ("--bucket", folder.bucket)
@@ -152,15 +154,20 @@ def test_the_api_heads_pages_copies_tags_and_deletes(aws: Aws, folder: Folder):
     copied = aws.api("copy-object", *of, "--key", folder.key("copy"), "--copy-source", source)
     assert folder.read("copy") == b"xxx"
     assert copied["CopyObjectResult"]["ETag"] == aws.api("head-object", *at)["ETag"]
+    doomed = ",".join(f"{{Key={folder.key(name)}}}" for name in ("n0", "n1", "never"))
+    assert len(aws.api("delete-objects", *of, "--delete", f"Objects=[{doomed}]")["Deleted"]) == 3
+    assert sorted(folder.digests()) == ["copy", "n2", "n3", "n4", "n5", "n6"]
+    assert aws.api("get-bucket-location", *of) == {"LocationConstraint": None}
+
+
+def test_tags_are_kept_and_an_owner_is_told(aws: Aws, folder: Folder):
+    folder.write("made", b"by nfs")
+    at = ("--bucket", folder.bucket, "--key", folder.key("made"))
     aws.api("put-object-tagging", *at, "--tagging", "TagSet=[{Key=colour,Value=deep red}]")
     assert aws.api("get-object-tagging", *at)["TagSet"] == [{"Key": "colour", "Value": "deep red"}]
     acl = aws.api("get-object-acl", *at)
     assert acl["Owner"]["ID"]
     assert "FULL_CONTROL" in [grant["Permission"] for grant in acl["Grants"]]
-    doomed = ",".join(f"{{Key={folder.key(name)}}}" for name in ("n0", "n1", "never"))
-    assert len(aws.api("delete-objects", *of, "--delete", f"Objects=[{doomed}]")["Deleted"]) == 3
-    assert sorted(folder.digests()) == ["copy", "n2", "n3", "n4", "n5", "n6"]
-    assert aws.api("get-bucket-location", *of) == {"LocationConstraint": None}
 
 
 def test_metadata_is_kept_by_a_copy_and_replaced_on_demand(aws: Aws, folder: Folder):

@@ -11,13 +11,13 @@ from urllib.parse import quote
 
 import pytest
 from client_mount import digests_of
-from conftest import program
+from client_programs import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Folder
+    from client_mount import Folder
     from house import House
 
 

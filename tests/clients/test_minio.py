@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from client_mount import digests_of
-from conftest import plain_http
+from client_programs import browser_form, plain_http
 from minio import Minio
 from minio.commonconfig import REPLACE, ComposeSource, CopySource, Tags
 from minio.datatypes import PostPolicy
@@ -20,7 +20,7 @@ from odd_keys import PLAIN, TAME, odd_files, path_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Folder
+    from client_mount import Folder
     from house import House
 
 MIB = 1 << 20
@@ -44,9 +44,7 @@ def body_of(minio: Minio, folder: Folder, path: str) -> bytes:
 
 
 def put(minio: Minio, folder: Folder, path: str, data: bytes) -> None:
-    minio.put_object(
-        bucket_name=folder.bucket, object_name=folder.key(path), data=io.BytesIO(data), length=len(data)
-    )
+    minio.put_object(bucket_name=folder.bucket, object_name=folder.key(path), data=io.BytesIO(data), length=len(data))
 
 
 def test_files_go_up_in_parts_and_come_down(minio: Minio, folder: Folder, tmp_path: Path):
@@ -57,9 +55,7 @@ def test_files_go_up_in_parts_and_come_down(minio: Minio, folder: Folder, tmp_pa
     known = minio.stat_object(**at)
     assert (known.size, known.metadata["x-amz-meta-colour"]) == (len(data), "red")
     stream = folder.key("stream")
-    minio.put_object(
-        bucket_name=folder.bucket, object_name=stream, data=io.BytesIO(data), length=-1, part_size=5 * MIB
-    )
+    minio.put_object(bucket_name=folder.bucket, object_name=stream, data=io.BytesIO(data), length=-1, part_size=5 * MIB)
     assert folder.digests() == digests_of({"up": data, "stream": data})
     minio.fget_object(**at, file_path=str(tmp_path / "down"))
     assert (tmp_path / "down").read_bytes() == data
@@ -75,9 +71,7 @@ def test_objects_are_listed_copied_composed_and_removed(minio: Minio, folder: Fo
     assert sizes == {folder.key("first"): 5 * MIB, folder.key("sub/second"): 7}
     shallow = minio.list_objects(bucket_name=folder.bucket, prefix=folder.key(""))
     assert folder.key("sub/") in [each.object_name for each in shallow if each.is_dir]
-    parts = [
-        ComposeSource(bucket_name=folder.bucket, object_name=folder.key(name)) for name in ("first", "sub/second")
-    ]
+    parts = [ComposeSource(bucket_name=folder.bucket, object_name=folder.key(name)) for name in ("first", "sub/second")]
     minio.compose_object(bucket_name=folder.bucket, object_name=folder.key("composed"), sources=parts)
     minio.copy_object(
         bucket_name=folder.bucket,
@@ -86,9 +80,8 @@ def test_objects_are_listed_copied_composed_and_removed(minio: Minio, folder: Fo
         metadata={"colour": "blue"},
         metadata_directive=REPLACE,
     )
-    assert minio.stat_object(bucket_name=folder.bucket, object_name=folder.key("copy")).metadata[
-        "x-amz-meta-colour"
-    ] == "blue"
+    known = minio.stat_object(bucket_name=folder.bucket, object_name=folder.key("copy"))
+    assert known.metadata["x-amz-meta-colour"] == "blue"
     whole = {"first": first, "sub/second": second, "composed": first + second, "copy": second}
     assert folder.digests() == digests_of(whole)
     doomed = [DeleteObject(name=folder.key(name)) for name in whole]
@@ -104,22 +97,12 @@ def test_presigned_urls_and_forms_need_no_credentials(minio: Minio, house: House
     policy.add_starts_with_condition("key", folder.key(""))
     policy.add_content_length_range_condition(1, 100)
     fields = {"key": folder.key("by form"), **minio.presigned_post_policy(policy)}
-    kind, body = form(fields, b"posted")
     url = f"{house.endpoint}/{folder.bucket}"
-    assert plain_http("POST", url, body, {"Content-Type": kind})[0] == 204
-    _, body = form(fields, b"x" * 101)
-    assert plain_http("POST", url, body, {"Content-Type": kind})[0] == 400
+    headers, body = browser_form(fields, b"posted")
+    assert plain_http("POST", url, body, headers)[0] == 204
+    headers, body = browser_form(fields, b"x" * 101)
+    assert plain_http("POST", url, body, headers)[0] == 400
     assert folder.digests() == digests_of({"by url": b"sent", "by form": b"posted"})
-
-
-def form(fields: dict[str, str], file: bytes) -> tuple[str, bytes]:
-    """Return content type and body of a browser's form."""
-    lines = "".join(
-        f'--frontier\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
-        for name, value in fields.items()
-    )
-    head = lines + '--frontier\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n'
-    return "multipart/form-data; boundary=frontier", head.encode() + file + b"\r\n--frontier--\r\n"
 
 
 def test_tags_are_set_read_and_removed(minio: Minio, folder: Folder):

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from client_mount import digests_of
-from conftest import key_environment, program
+from client_programs import key_environment, program
 from local_files import fill, found
 from odd_keys import PLAIN, TAME, odd_files, path_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Folder
+    from client_mount import Folder
     from house import House
 
 MIB = 1 << 20

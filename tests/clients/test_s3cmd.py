@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from client_mount import digests_of
-from conftest import key_environment, program
+from client_programs import key_environment, program
 from local_files import fill, found
 from odd_keys import MADE_BY_NFS, PLAIN, odd_files
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Folder
+    from client_mount import Folder
     from house import House
 
 MIB = 1 << 20

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from house import House
     from lab import KernelLab, Outcome
 
