@@ -25,6 +25,7 @@ from namespace.extents import Draft
 from namespace.hall import Verbs
 from namespace.lineage import amend
 from namespace.loader import EXTENT_PAGE
+from namespace.once import changed_again
 from namespace.view import MAX_SIZE, View, is_directory
 
 if TYPE_CHECKING:
@@ -46,9 +47,11 @@ DEFAULT_FILE_MODE = 0o644
 class SetAttrVerb(Verbs):
     """SETATTR."""
 
-    async def setattr(self, caller: Caller, file: FileId, change: SetAttr, guard_ctime: int | None) -> Wcc:
+    async def setattr(
+        self, caller: Caller, file: FileId, change: SetAttr, guard_ctime: int | None, request: bytes = b""
+    ) -> Wcc:
         """Change attributes; raise GuardFailed if *guard_ctime* is given and is not the file's ctime."""
-        volume = await self._volumes.numbered(file.vol)
+        volume = await self._volumes.numbered(file.vol, request)
         in_steps = True
 
         def plan(view: View) -> Planned[Wcc | int]:
@@ -68,12 +71,12 @@ class SetAttrVerb(Verbs):
                 edit.then(lambda: _own_mtime_holds(entry))
             return edit.planned(before.wcc)
 
-        done = await self._engine.run(volume, plan, (file,))
+        done = await self._engine.run(volume, plan, (file,), request, changed_again(file))
         if isinstance(done, int):
             await self._shorten(volume, caller, file, await self._cut_points(volume, done, change.size or 0))
             in_steps = False
             guard_ctime = None  # it held; since then the file has changed by this truncation's own steps
-            done = await self._engine.run(volume, plan, (file,))
+            done = await self._engine.run(volume, plan, (file,), request)
         assert isinstance(done, Wcc)  # there is no further step
         return done
 
