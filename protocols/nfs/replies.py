@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 _FINGERPRINT_BYTES = 16
 #: What a reply is taken to weigh beside its own bytes, in bytes: measured (tests/unit/nfs/test_nfs_replies.py).
-ENTRY_BYTES = 400
+ENTRY_BYTES = 256
 
 
 class ReplyLimits(Struct, frozen=True):
     """How much is kept of replies that were given: what runs is not limited here, and never forgotten."""
 
-    bytes_per_host: int = 16 << 20  # some 24,000 replies: a whole network may come from one address
+    bytes_per_host: int = 16 << 20  # some 30,000 replies: a whole network may come from one address
     bytes_in_all: int = 64 << 20
     seconds: float = 120.0  # as the kernel's NFS server has it
 
