@@ -74,7 +74,7 @@ class ReplyCache:
         self._clock = clock
         self._limits = limits or ReplyLimits()
         #: By fingerprint; a promise from the first duplicate on.
-        self._running: dict[bytes, Promise[bytes | None] | None] = {}
+        self._running: dict[bytes, Promise[list[Buffer] | None] | None] = {}
         self._hosts: OrderedDict[str, _Host] = OrderedDict()  # the one that was answered last is last
         self._size = 0  # of all hosts, in bytes
 
@@ -83,32 +83,32 @@ class ReplyCache:
 
         None, where nothing may be answered, is not kept: who asks again is served anew.
         """
-        request = call.request
-        reply = self._known(call.peer.host, request)
-        if reply is None and request in self._running:
-            joined = self._running[request]
-            if joined is None:
-                joined = self._running[request] = Promise()
-            reply = await joined
-        elif reply is None:
-            reply = await self._first(call, run)
-        return None if reply is None else [reply]
-
-    async def _first(self, call: Call, run: Callable[[Call], Awaitable[list[Buffer] | None]]) -> bytes | None:
-        """Run *call*, and give its duplicates the same reply."""
-        request = call.request
+        request, host = call.request, call.peer.host
+        known = self._known(host, request)
+        if known is not None:
+            return [known]
+        if request in self._running:
+            return await self._joined(request)
         self._running[request] = None
-        reply = None
+        reply: list[Buffer] | None = None
         try:
             buffers = await run(call)
             if buffers is not None:
-                reply = b"".join(buffers)
-                self._keep(call.peer.host, request, reply)
+                joined = b"".join(buffers)
+                reply = [joined]
+                self._keep(host, request, joined)
         finally:
-            joined = self._running.pop(request)
-            if joined is not None:
-                joined.resolve(reply)
+            promise = self._running.pop(request)
+            if promise is not None:
+                promise.resolve(reply)
         return reply
+
+    async def _joined(self, request: bytes) -> list[Buffer] | None:
+        """Wait for the reply to *request*, which runs."""
+        promise = self._running[request]
+        if promise is None:
+            promise = self._running[request] = Promise()
+        return await promise
 
     def _known(self, host: str, request: bytes) -> bytes | None:
         """Return the reply that was given to *request*, unless that was too long ago."""
@@ -140,15 +140,13 @@ class ReplyCache:
         while self._size > limits.bytes_in_all:
             # Who has more than an equal share makes room; else who has been quiet the longest.
             self._forget(host if mine.size * len(self._hosts) > self._size else next(iter(self._hosts)))
-        old = now - limits.seconds
-        self._expire(host, old)
-        self._expire(next(iter(self._hosts), host), old)
+        self._expire(now - limits.seconds)
 
-    def _expire(self, host: str, old: float) -> None:
-        """Forget at most two replies of *host* given at *old* or before: more than come, so none stay for long."""
+    def _expire(self, old: float) -> None:
+        """Forget what the quietest host was given at *old* or before: two replies at most, as one has come."""
         for _ in range(2):
-            known = self._hosts.get(host)
-            if known is None or next(iter(known.given.values())).at > old:
+            host = next(iter(self._hosts), None)
+            if host is None or next(iter(self._hosts[host].given.values())).at > old:
                 return
             self._forget(host)
 

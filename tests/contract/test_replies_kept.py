@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 from asked_again import ROOT, VERBS, Nine, ask_all, check_again, request_of
-from metastore_house import House
+from metastore_house import House, file, new_volume, take
 from postgres_server import migrated_dsn, postgres  # noqa: F401
 from reactor_run import run_on_reactor
 
 from foundation.aio import gather
 from foundation.clock import SystemClock
+from metastore.postgres import volumes
+from metastore.records import Change, Reply
 from namespace.service import GatefoldNamespace
 from storage_engine.memory import MemoryBodyStore
 
@@ -51,6 +53,24 @@ def test_each_runs_once_however_many_gateways_are_asked(migrated_dsn, ask):
                 dead.append(store)
             assert [finding async for finding in store.audit(bucket.vol)] == []
             await ns.close()
+        finally:
+            await house.close()
+
+    run_on_reactor(work)
+
+
+def test_who_takes_a_volume_over_loads_the_newest_replies_up_to_a_bound(migrated_dsn, monkeypatch):
+    monkeypatch.setattr(volumes, "_MAX_REPLIES", 300)
+
+    async def work(reactor):
+        house = House(reactor, migrated_dsn)
+        try:
+            store = await house.gateway()
+            vol = await new_volume(store)
+            sent = [Reply(b"key%d" % number, b"") for number in range(400)]
+            for reply in sent:
+                await store.wait(vol, store.commit(Change(vol, (file(vol, 2),), reply=reply)))
+            assert (await take(await house.gateway(), vol)).replies == tuple(sent[100:])
         finally:
             await house.close()
 
