@@ -13,6 +13,7 @@ from test_nfs_connection import Transport
 from foundation import errors
 from foundation.aio import Promise
 from foundation.clock import ManualClock
+from namespace.api import Linked, Made, Wcc
 from protocols.nfs.budget import Budget, Limits
 from protocols.nfs.codec import nfs3_args as args3
 from protocols.nfs.codec import rpc
@@ -119,6 +120,43 @@ def test_each_of_the_nine_runs_once_whatever_connection_it_comes_by(service):
         unpacker = Unpacker(replies(second)[0])
         rpc.unpack_reply(unpacker)
         unpack_result(PROC[name], unpacker)
+
+
+@pytest.mark.parametrize(
+    "verb", ["SETATTR", "CREATE", "MKDIR", "SYMLINK", "MKNOD", "REMOVE", "RMDIR", "RENAME", "LINK"]
+)
+def test_each_of_the_nine_tells_its_verb_which_request_it_is(service, monkeypatch, verb):
+    record = service.record(verb, nine(service)[verb])
+    told = []
+    run = getattr(service.door.namespace, verb.lower())
+
+    async def listen(*arguments):
+        told.append(arguments[-1])
+        return await run(*arguments)
+
+    monkeypatch.setattr(service.door.namespace, verb.lower(), listen)
+    send(service.connect(), record)
+    assert told == [fingerprint(HOST, record)]
+
+
+def test_an_answer_from_a_record_has_no_attributes_of_before_and_may_have_no_object(service, monkeypatch):
+    door = service.door
+    attr = door.namespace.roots[1].attr
+
+    async def made(*_):
+        return Made(None, Wcc(None, attr))
+
+    async def linked(*_):
+        return Linked(None, Wcc(None, None))
+
+    monkeypatch.setattr(door.namespace, "mkdir", made)
+    monkeypatch.setattr(door.namespace, "link", linked)
+    arguments = nine(service)
+    answer = door.ok("MKDIR", arguments["MKDIR"])
+    assert (answer.obj, answer.obj_attributes, answer.dir_wcc.before) == (None, None, None)
+    assert answer.dir_wcc.after.fileid == attr.file.ino
+    answer = door.ok("LINK", arguments["LINK"])
+    assert (answer.file_attributes, answer.linkdir_wcc.before, answer.linkdir_wcc.after) == (None, None, None)
 
 
 def test_what_may_run_twice_runs_twice_and_is_kept_nowhere(service):
