@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from asked_again import ROOT, VERBS, VERIFIER, Nine, ask_all, check_again, request_of, wcc_of
 from hall import MemoryHall, begin, run
+from test_namespace_content import make, scatter, short_steps  # noqa: F401
 from twisted.python.failure import Failure
 
 from foundation.crash import crash_points
@@ -106,6 +107,27 @@ def test_a_refused_request_and_one_that_changes_nothing_leave_no_record(hall, ni
     run(hall.ns.create(ROOT, nine.top, b"file", CreateMode.UNCHECKED, SetAttr(), b"", b"s" * 16))
     run(hall.ns.rename(ROOT, nine.top, b"file", nine.top, b"file", b"t" * 16))
     assert kept(hall) == []
+
+
+def test_a_truncation_in_steps_that_died_goes_on_although_its_guard_holds_no_more(hall, short_steps):
+    class DiedError(BaseException):
+        pass
+
+    def die() -> None:
+        raise DiedError
+
+    file = make(hall)
+    body = scatter(hall, file, 100)
+    guard = run(hall.ns.getattr(ROOT, file)).ctime
+    asked = (ROOT, file, SetAttr(size=20, mode=0o600), guard, b"s" * 16)
+    crash_points()["truncate.after_step"].arm(die, 3)
+    with pytest.raises(DiedError):
+        run(hall.ns.setattr(*asked))
+    after = hall.reopen()
+    assert 20 < run(after.ns.getattr(ROOT, file)).size < len(body)
+    wcc = run(after.ns.setattr(*asked))
+    assert (wcc.after.size, wcc.after.mode) == (20, 0o600)
+    assert run(after.reopen().ns.setattr(*asked)).before is None
 
 
 def test_records_are_small(hall, nine):
