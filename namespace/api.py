@@ -18,6 +18,7 @@ from namespace.object_parts import ObjectParts as ObjectParts
 from namespace.objects_api import NO_CONDITIONS as NO_CONDITIONS
 from namespace.objects_api import Bucket as Bucket
 from namespace.objects_api import Conditions as Conditions
+from namespace.objects_api import CopyDirectives as CopyDirectives
 from namespace.objects_api import CopySource as CopySource
 from namespace.objects_api import Deleted as Deleted
 from namespace.objects_api import DeleteTarget as DeleteTarget

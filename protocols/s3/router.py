@@ -41,7 +41,7 @@ _RESPONSE = frozenset(OVERRIDES)
 _UPLOADS = frozenset({"prefix", "delimiter", "max-uploads", "encoding-type", "key-marker", "upload-id-marker"})
 _PARTS = frozenset({"max-parts", "part-number-marker", "encoding-type"})
 _PART = frozenset({"partNumber"})
-_COPY = SOURCE_HEADERS | {"x-amz-metadata-directive"}
+_COPY = SOURCE_HEADERS | {"x-amz-metadata-directive", "x-amz-tagging-directive"}
 
 #: (method, level, sub-resource) -> operation. A sub-resource is a parameter that changes what a request means, or, with
 #: `+copy` behind it, such a parameter (or none) beside the header x-amz-copy-source.
