@@ -15,6 +15,8 @@ from signing import signed
 from protocols.s3.codec.xmlread import read_xml
 
 ONE, TWO, LAST = b"1" * PART, b"2" * (PART + 7), b"tail"
+#: Parts of fewer bytes than S3 allows, for tests that lower the bound.
+SMALL_ONE, SMALL_TWO = b"1" * 1000, b"2" * 1007
 DIGESTS = {
     "CRC32": lambda data: zlib.crc32(data).to_bytes(4),
     "CRC32C": lambda data: crt.crc32c(data).to_bytes(4),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from urllib.parse import quote
 
 import pytest
 from object_door import LAST, ONE, TWO, ObjectDoor, checksum, document, etag_of
@@ -80,8 +81,6 @@ def test_an_aborted_upload_is_gone_and_frees_its_bytes(door):
         assert again.status == 404
         assert again.code in {"NoSuchUpload", "NoSuchKey"}
     door.hall.settle()
-    for _ in range(30):
-        door.hall.clock.advance(3600)
     assert [blob for blob in door.hall.database.rows[Blob].values() if not blob.doomed] == []
 
 
@@ -255,7 +254,7 @@ def test_uploads_are_listed_in_pages_with_prefixes(door):
         seen += [(each.value("Key"), each.value("UploadId")) for each in values(page, "Upload")]
         if page.value("IsTruncated") == "false":
             break
-        key = page.value("NextKeyMarker").replace("\t", "%09")
+        key = quote(page.value("NextKeyMarker"), safe="")
         marker = f"&key-marker={key}&upload-id-marker={page.value('NextUploadIdMarker')}"
     assert [(key.replace("\t", "%09"), upload) for key, upload in seen] == found
     ignored = door.ask("GET", "/bkt?uploads&upload-id-marker=zzz").xml("ListMultipartUploadsResult")
