@@ -1,7 +1,7 @@
 """ListObjects: keys in exact byte order, a page in O(page + depth) (DESIGN 3.2).
 
-Every page is read from the database, and waits for no change under way (ADR 0060): whatever anybody was told before
-the call is durable, hence in it, and nothing of it can be taken back.
+Every page is read from the database, and waits only for what its rights rest on, the directories of the prefix
+(ADR 0060): whatever anybody was told before the call is durable, hence in it, and nothing of it can be taken back.
 
 A page is one walk that is steered: past directories whose names the caller may not see, and over those of which every
 key rolls up into one common prefix. What lies in either costs nothing. With the delimiter `/` that is a scan of one
