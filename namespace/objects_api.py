@@ -9,7 +9,7 @@ from msgspec import Struct
 from namespace.conditions_api import NO_CONDITIONS as NO_CONDITIONS
 from namespace.conditions_api import Conditions as Conditions
 from namespace.uploads_api import UploadVerbs
-from namespace.versions_api import DeleteResult
+from namespace.versions_api import DeleteResult, VersionVerbs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,7 +124,7 @@ class ListRequest(Struct, frozen=True, gc=False):
     limit: int = 1000
 
 
-class ObjectVerbs(UploadVerbs, Protocol):
+class ObjectVerbs(UploadVerbs, VersionVerbs, Protocol):
     """The verbs of S3, by bucket and key. Keys are the decoded bytes; the namespace checks them."""
 
     async def list_buckets(self, caller: Caller) -> list[Bucket]:

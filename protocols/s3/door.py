@@ -6,23 +6,28 @@ import itertools
 import secrets
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
 from twisted.logger import Logger
 
-from foundation.errors import NoReply, NotModified, RangeNotSatisfiable
+from foundation.errors import FsError, NoReply, NotModified, RangeNotSatisfiable
 from protocols.s3.auth.authenticate import authenticate
 from protocols.s3.auth.received import Received
 from protocols.s3.call import Answer, Call
 from protocols.s3.codec.errors import S3Error
-from protocols.s3.codec.uri import parse_target
+from protocols.s3.codec.uri import parse_key, parse_target
 from protocols.s3.codec.xmlwrite import error_document
+from protocols.s3.cors import NO_CORS
 from protocols.s3.errors import describe, is_known
 from protocols.s3.http.head import Disconnected, Refused
+from protocols.s3.operations.forms import filled, form_key, read_fields
+from protocols.s3.owners import check_owners
 from protocols.s3.router import route
 
 if TYPE_CHECKING:
     from foundation.clock import Clock
     from namespace.api import ObjectVerbs
     from protocols.s3.auth.credential import Credentials
+    from protocols.s3.cors import CorsRules
     from protocols.s3.http.exchange import Exchange
     from protocols.s3.http.head import Head
     from protocols.s3.workers import Workers
@@ -51,7 +56,7 @@ class _Trace:
 class Door:
     """Answers every exchange of the S3 port."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - the server composes it once
         self,
         namespace: ObjectVerbs,
         credentials: Credentials,
@@ -59,14 +64,16 @@ class Door:
         workers: Workers,
         region: str,
         domain: str | None,
+        cors: CorsRules = NO_CORS,
     ) -> None:
-        """Serve *namespace* to those whom *credentials* knows."""
+        """Serve *namespace* to those whom *credentials* knows, and to pages of the origins of *cors*."""
         self._namespace = namespace
         self._credentials = credentials
         self._clock = clock
         self._workers = workers
         self._region = region
-        self._domain = domain.lower() if domain else None
+        self._domain = domain.lower().rstrip(".") if domain else None
+        self._cors = cors
         self._host_id = secrets.token_urlsafe(24)
         self._numbers = itertools.count(secrets.randbits(60))
 
@@ -91,6 +98,10 @@ class Door:
             raise exchange.refusal or Refused(400, "InvalidRequest", "No request.")
         head = exchange.head
         target = parse_target(head.target, head.headers["host"], self._domain)
+        if head.method == "OPTIONS":
+            trace.operation = "Preflight"
+            return self._cors.preflight(head.headers)
+        form = await read_fields(head, target, exchange.body)
         received = Received(
             method=head.method,
             target=target,
@@ -100,17 +111,34 @@ class Door:
             now=self._clock.now_ns() // _NS,
             region=self._region,
             sent_headers=head.headers,
+            form=None if form is None else filled(form),
         )
         identity = authenticate(received, self._credentials)
         trace.access_key = identity.credential.access_key
         operation = route(head.method, target.level, identity)
         trace.operation = operation.name
-        call = Call(self._namespace, self._workers, self._region, identity, target, exchange.body, head.length)
+        if identity.auth.form:
+            target = replace(target, key=parse_key(form_key(identity.params).encode()))
+        call = Call(
+            self._namespace,
+            self._workers,
+            self._region,
+            identity,
+            target,
+            exchange.body,
+            head.length,
+            head.headers["host"],
+            form,
+        )
+        await check_owners(call)
         return await operation.run(call)
 
     async def _send(self, exchange: Exchange, answer: Answer, trace: _Trace) -> None:
         """Send *answer*; the first bytes of a stream go with the head."""
         headers = [*answer.headers, ("x-amz-request-id", trace.request_id), ("x-amz-id-2", self._host_id)]
+        head = exchange.head
+        if head is not None and self._cors.origins:
+            headers += self._cors.headers_of(head.method, head.headers)
         stream = answer.stream
         if stream is None:
             length = len(answer.body) or answer.length
@@ -143,6 +171,8 @@ class Door:
             headers.append(("retry-after", _RETRY_AFTER_SECONDS))
         if isinstance(error, RangeNotSatisfiable):
             headers.append(("accept-ranges", "bytes"))
+        if isinstance(error, FsError) and error.marker:
+            headers += [("x-amz-delete-marker", "true"), ("x-amz-version-id", error.marker.decode("latin-1"))]
         details = error.details if isinstance(error, S3Error) else {}
         body = error_document(code, message, _path(head), trace.request_id, self._host_id, **details)
         return Answer(status, headers, body)

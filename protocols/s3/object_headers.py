@@ -42,6 +42,7 @@ def object_answer(call: Call, info: ObjectInfo, part: ByteRange | None, override
         ("etag", quoted(info.etag)),
         ("last-modified", format_http(info.last_modified // _NS)),
         ("accept-ranges", "bytes"),
+        *version_headers(info),
         *{**info.headers, **overrides}.items(),
         *((_META + name, value) for name, value in info.user.items()),
     ]
@@ -52,6 +53,24 @@ def object_answer(call: Call, info: ObjectInfo, part: ByteRange | None, override
         # Of the whole object, so not with a part of it: clients would compare the part.
         headers += checksum_headers(info)
     return Answer(200, headers, length=info.size)
+
+
+def written_headers(info: ObjectInfo) -> list[tuple[str, str]]:
+    """Return what an answer says of an object that the request has made."""
+    return [("etag", quoted(info.etag)), *version_headers(info), *checksum_headers(info)]
+
+
+def version_headers(info: ObjectInfo) -> list[tuple[str, str]]:
+    """Return what an answer says of an object's version, in a bucket that keeps them."""
+    return [("x-amz-version-id", info.version_id.decode("latin-1"))] if info.version_id else []
+
+
+def version_of(params: dict[str, str]) -> bytes:
+    """Return the version that a request names, b"" for the current one; raise S3Error InvalidArgument."""
+    text = params.get("versionId")
+    if text == "":
+        raise S3Error("InvalidArgument", "Version id cannot be the empty string.", ArgumentName="versionId")
+    return (text or "").encode()
 
 
 def checksum_headers(info: ObjectInfo) -> list[tuple[str, str]]:

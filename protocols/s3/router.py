@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from protocols.s3.auth.credential import AuthType
+from protocols.s3.auth.form import PARAMETERS
+from protocols.s3.codec.conditions import IF_MATCH_SIZE, IF_MATCH_TIME
 from protocols.s3.codec.errors import S3Error
 from protocols.s3.codec.sigv2 import SIGNED_PARAMETERS
 from protocols.s3.codec.uri import Level
 from protocols.s3.object_headers import OVERRIDES
-from protocols.s3.operations import buckets, deletion, objects, service
+from protocols.s3.operations import buckets, configurations, deletion, forms, objects, service, versions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -34,8 +36,11 @@ class Operation:
 _LIST = ("prefix", "delimiter", "max-keys", "encoding-type")
 _V1 = frozenset({*_LIST, "marker"})
 _V2 = frozenset({*_LIST, "start-after", "continuation-token", "fetch-owner"})
-_BUCKETS = frozenset({"prefix", "max-buckets", "continuation-token"})
-_RESPONSE = frozenset(OVERRIDES)
+_VERSIONS = frozenset({*_LIST, "key-marker", "version-id-marker"})
+_BUCKETS = frozenset({"prefix", "max-buckets", "continuation-token", "bucket-region"})
+_VERSION = frozenset({"versionId"})
+_READ = _VERSION | set(OVERRIDES)
+_LIKENESS = frozenset({IF_MATCH_SIZE, IF_MATCH_TIME})
 
 #: (method, level, sub-resource) -> operation. A sub-resource is a parameter that changes what a request means, or, with
 #: `+copy` behind it, such a parameter (or none) beside the header x-amz-copy-source.
@@ -48,11 +53,21 @@ ROUTES: dict[tuple[str, Level, str], Operation] = {
     ("GET", Level.BUCKET, "list-type"): Operation("ListObjectsV2", buckets.list_objects_v2, _V2),
     ("GET", Level.BUCKET, "location"): Operation("GetBucketLocation", buckets.get_bucket_location),
     ("GET", Level.BUCKET, "versioning"): Operation("GetBucketVersioning", buckets.get_bucket_versioning),
+    ("GET", Level.BUCKET, "versions"): Operation("ListObjectVersions", versions.list_object_versions, _VERSIONS),
     ("POST", Level.BUCKET, "delete"): Operation("DeleteObjects", deletion.delete_objects),
+    ("POST", Level.BUCKET, ""): Operation("PostObject", forms.post_object, PARAMETERS),
     ("PUT", Level.OBJECT, ""): Operation("PutObject", objects.put_object),
-    ("GET", Level.OBJECT, ""): Operation("GetObject", objects.get_object, _RESPONSE),
-    ("HEAD", Level.OBJECT, ""): Operation("HeadObject", objects.head_object, _RESPONSE),
-    ("DELETE", Level.OBJECT, ""): Operation("DeleteObject", objects.delete_object),
+    ("GET", Level.OBJECT, ""): Operation("GetObject", objects.get_object, _READ),
+    ("HEAD", Level.OBJECT, ""): Operation("HeadObject", objects.head_object, _READ),
+    ("DELETE", Level.OBJECT, ""): Operation("DeleteObject", deletion.delete_object, _VERSION, _LIKENESS),
+    **{
+        ("GET", Level.BUCKET, name): Operation(operation, configurations.absent(code))
+        for name, (operation, code) in configurations.ABSENT.items()
+    },
+    **{
+        ("GET", Level.BUCKET, name): Operation(operation, configurations.empty(root, content))
+        for name, (operation, root, content) in configurations.EMPTY.items()
+    },
 }
 #: The header that makes a PUT a copy, and what the table adds for it.
 COPY_SOURCE = "x-amz-copy-source"
@@ -61,10 +76,10 @@ COPY = "+copy"
 _IGNORED = frozenset({"x-id"})
 #: Headers that would change what an operation does, by their beginnings.
 _UNSERVED_HEADERS = (
+    "x-amz-bucket-namespace",
     "x-amz-bucket-object-lock",
     "x-amz-bypass-governance",
     "x-amz-copy-source",
-    "x-amz-expected-bucket-owner",
     "x-amz-grant-",
     "x-amz-if-match-",
     "x-amz-metadata-directive",
@@ -73,7 +88,6 @@ _UNSERVED_HEADERS = (
     "x-amz-object-ownership",
     "x-amz-rename-source",
     "x-amz-server-side-encryption",
-    "x-amz-source-expected-bucket-owner",
     "x-amz-tagging",
     "x-amz-website-redirect-location",
     "x-amz-write-offset-bytes",
@@ -95,6 +109,8 @@ def route(method: str, level: Level, identity: Identity) -> Operation:
         name not in operation.params and name not in _IGNORED and name != sub_resource for name in params
     ):
         raise S3Error("NotImplemented")
+    if identity.auth.form and operation.run is not forms.post_object:
+        raise S3Error("AccessDenied", "A policy allows the upload of an object alone.")
     _check_signed(sub_resource, identity.auth)
     _check_headers(identity.headers, operation.headers)
     return operation

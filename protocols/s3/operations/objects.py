@@ -13,7 +13,14 @@ from protocols.s3.codec.dates import format_http
 from protocols.s3.codec.errors import S3Error
 from protocols.s3.codec.ranges import ByteRange, Unsatisfiable, resolve_range
 from protocols.s3.intake import Intake, take_body
-from protocols.s3.object_headers import checksum_headers, object_answer, overrides_of, put_request, quoted
+from protocols.s3.object_headers import (
+    object_answer,
+    overrides_of,
+    put_request,
+    quoted,
+    version_of,
+    written_headers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,13 +49,17 @@ async def put_object(call: Call) -> Answer:
         session.abort()
         raise
     info = await session.finish(md5.hex().encode(), proven)
-    return Answer(headers=[("etag", quoted(info.etag)), *checksum_headers(info)])
+    return Answer(headers=written_headers(info))
 
 
 async def get_object(call: Call) -> Answer:
     """Answer GetObject, whole or one range of it."""
     overrides = overrides_of(call.params)
-    opened = await call.namespace.open_object(call.caller, call.bucket, call.key, parse_conditions(call.headers))
+    version, conditions = version_of(call.params), parse_conditions(call.headers)
+    if version:
+        opened = await call.namespace.open_version(call.caller, call.bucket, call.key, version, conditions)
+    else:
+        opened = await call.namespace.open_object(call.caller, call.bucket, call.key, conditions)
     try:
         part = _part(call, opened.info)
     except BaseException:
@@ -62,16 +73,12 @@ async def get_object(call: Call) -> Answer:
 async def head_object(call: Call) -> Answer:
     """Answer HeadObject."""
     overrides = overrides_of(call.params)
-    info = await call.namespace.head_object(call.caller, call.bucket, call.key, parse_conditions(call.headers))
+    version, conditions = version_of(call.params), parse_conditions(call.headers)
+    if version:
+        info = await call.namespace.head_version(call.caller, call.bucket, call.key, version, conditions)
+    else:
+        info = await call.namespace.head_object(call.caller, call.bucket, call.key, conditions)
     return object_answer(call, info, _part(call, info), overrides)
-
-
-async def delete_object(call: Call) -> Answer:
-    """Answer DeleteObject; a key that is not there is no error."""
-    if parse_conditions(call.headers).if_match is not None:
-        raise S3Error("NotImplemented")
-    await call.namespace.delete_object(call.caller, call.bucket, call.key)
-    return Answer(204)
 
 
 class _ObjectStream:
