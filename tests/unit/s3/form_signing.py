@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from datetime import UTC, datetime, timedelta
+from hmac import digest
 
 from botocore.auth import HmacV1PostAuth, S3SigV4PostAuth
 from botocore.awsrequest import AWSRequest
@@ -32,8 +33,6 @@ def signed_fields(auth, fields, conditions, *, expires=None, who=(ACCESS_KEY, SE
 
 def resigned(fields, change, secret=SECRET):
     """Return V2 *fields* with a policy that *change* made of the old one's text, signed again."""
-    from hmac import digest  # noqa: PLC0415 - named like so much else
-
     policy = b64encode(change(b64decode(fields["policy"]))).decode()
     return {
         **fields,
