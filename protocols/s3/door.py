@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 from twisted.logger import Logger
 
-from foundation.errors import FsError, NoReply, NotModified, RangeNotSatisfiable
+from foundation.errors import FsError, IsDeleteMarker, NoReply, NotModified, RangeNotSatisfiable
 from protocols.s3.auth.authenticate import authenticate
 from protocols.s3.auth.received import Received
 from protocols.s3.call import Answer, Call
@@ -173,6 +173,8 @@ class Door:
             headers.append(("accept-ranges", "bytes"))
         if isinstance(error, FsError) and error.marker:
             headers += [("x-amz-delete-marker", "true"), ("x-amz-version-id", error.marker.decode("latin-1"))]
+        if isinstance(error, IsDeleteMarker):
+            headers.append(("allow", "DELETE"))
         details = error.details if isinstance(error, S3Error) else {}
         body = error_document(code, message, _path(head), trace.request_id, self._host_id, **details)
         return Answer(status, headers, body)
