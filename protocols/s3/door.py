@@ -20,7 +20,7 @@ from protocols.s3.cors import NO_CORS
 from protocols.s3.errors import describe, is_known
 from protocols.s3.http.head import Disconnected, Refused
 from protocols.s3.operations.forms import filled, form_key, read_fields
-from protocols.s3.owners import check_owners
+from protocols.s3.owners import OWNER_HEADERS, check_owners
 from protocols.s3.router import route
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Door:
         if head.method == "OPTIONS":
             trace.operation = "Preflight"
             return self._cors.preflight(head.headers)
-        form = await read_fields(head, target, exchange.body)
+        form = await read_fields(head, target, exchange.body) if head.method == "POST" else None
         received = Received(
             method=head.method,
             target=target,
@@ -117,7 +117,7 @@ class Door:
         trace.access_key = identity.credential.access_key
         operation = route(head.method, target.level, identity)
         trace.operation = operation.name
-        if identity.auth.form:
+        if form is not None and identity.auth.form:
             target = replace(target, key=parse_key(form_key(identity.params).encode()))
         call = Call(
             self._namespace,
@@ -130,7 +130,8 @@ class Door:
             head.headers["host"],
             form,
         )
-        await check_owners(call)
+        if not OWNER_HEADERS.isdisjoint(identity.headers):
+            await check_owners(call)
         return await operation.run(call)
 
     async def _send(self, exchange: Exchange, answer: Answer, trace: _Trace) -> None:

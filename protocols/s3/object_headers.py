@@ -67,10 +67,11 @@ def version_headers(info: ObjectInfo) -> list[tuple[str, str]]:
 
 def version_of(params: dict[str, str]) -> bytes:
     """Return the version that a request names, b"" for the current one; raise S3Error InvalidArgument."""
-    text = params.get("versionId")
-    if text == "":
+    if "versionId" not in params:
+        return b""
+    if not params["versionId"]:
         raise S3Error("InvalidArgument", "Version id cannot be the empty string.", ArgumentName="versionId")
-    return (text or "").encode()
+    return params["versionId"].encode()
 
 
 def checksum_headers(info: ObjectInfo) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 EXPECTED = "x-amz-expected-bucket-owner"
 EXPECTED_OF_SOURCE = "x-amz-source-expected-bucket-owner"
+OWNER_HEADERS = frozenset({EXPECTED, EXPECTED_OF_SOURCE})
 _SOURCE = "x-amz-copy-source"
 
 

@@ -48,7 +48,8 @@ def authenticate(received: Received, credentials: Credentials) -> Identity:
     mode = _payload_mode(received, auth)
     if mode not in ALLOWED[auth]:
         raise S3Error("AccessDenied", "This payload mode does not go with this kind of signature.")
-    if "x-amz-security-token" in received.headers or "x-amz-security-token" in (received.form or ()):
+    token = "x-amz-security-token" in received.headers
+    if token or (received.form is not None and "x-amz-security-token" in received.form):
         # No temporary credentials are issued here, so no token is a good one.
         raise S3Error("InvalidToken")
     return _VERIFY[auth](received, mode, credentials)
@@ -69,8 +70,8 @@ def _auth_type(received: Received) -> AuthType:
         found.append(AuthType.V4_QUERY)
     if not V2_PARAMETERS.isdisjoint(params):
         found.append(AuthType.V2_QUERY)
-    fields = received.form or {}
-    found += [auth for auth, names in _FORM_FIELDS.items() if not fields.keys().isdisjoint(names)]
+    if received.form is not None:
+        found += [auth for auth, names in _FORM_FIELDS.items() if not received.form.keys().isdisjoint(names)]
     if not found:
         raise S3Error("AccessDenied")
     if len(found) > 1:

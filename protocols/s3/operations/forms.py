@@ -29,11 +29,11 @@ _URL_TEXT = re.compile(r"[!#-;=?-\[\]_a-z~]*")
 
 
 async def read_fields(head: Head, target: Target, body: Body) -> FormDecoder | None:
-    """Return the decoder of a POST form whose fields have come, None for any other request; raise S3Error.
+    """Return the decoder of a form whose fields have come, None for any other POST; raise S3Error.
 
     Fields say who sends the form, so they are read before anybody is known: they are few and short.
     """
-    if head.method != "POST" or target.level is not Level.BUCKET or target.params:
+    if target.level is not Level.BUCKET or target.params:
         return None
     boundary = parse_boundary(head.headers.get("content-type", ""))
     if boundary is None:
