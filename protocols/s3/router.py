@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from protocols.s3.auth.credential import AuthType
 from protocols.s3.auth.form import PARAMETERS
 from protocols.s3.codec.conditions import IF_MATCH_SIZE, IF_MATCH_TIME
+from protocols.s3.codec.copysource import RANGE, SOURCE, SOURCE_HEADERS
 from protocols.s3.codec.errors import S3Error
 from protocols.s3.codec.sigv2 import SIGNED_PARAMETERS
 from protocols.s3.codec.uri import Level
 from protocols.s3.object_headers import OVERRIDES
-from protocols.s3.operations import buckets, configurations, deletion, forms, objects, service, versions
+from protocols.s3.operations import (
+    attributes,
+    buckets,
+    configurations,
+    copying,
+    deletion,
+    forms,
+    multipart,
+    objects,
+    service,
+    versions,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from protocols.s3.auth.credential import Identity
     from protocols.s3.call import Answer, Call
@@ -28,9 +40,10 @@ class Operation:
     """One operation of S3 and the parameters that it understands."""
 
     name: str
-    run: Callable[[Call], Awaitable[Answer]]
+    run: Callable[[Call], Coroutine[Any, Any, Answer]]
     params: frozenset[str] = frozenset()
     headers: frozenset[str] = frozenset()  # of those that change what an operation does, the ones that it serves
+    slow: bool = False  # it may take longer than a client waits for a first byte
 
 
 _LIST = ("prefix", "delimiter", "max-keys", "encoding-type")
@@ -39,8 +52,12 @@ _V2 = frozenset({*_LIST, "start-after", "continuation-token", "fetch-owner"})
 _VERSIONS = frozenset({*_LIST, "key-marker", "version-id-marker"})
 _BUCKETS = frozenset({"prefix", "max-buckets", "continuation-token", "bucket-region"})
 _VERSION = frozenset({"versionId"})
-_READ = _VERSION | set(OVERRIDES)
+_PART = frozenset({"partNumber"})
+_READ = _VERSION | _PART | set(OVERRIDES)
+_UPLOADS = frozenset({"prefix", "delimiter", "max-uploads", "encoding-type", "key-marker", "upload-id-marker"})
+_PARTS = frozenset({"max-parts", "part-number-marker", "encoding-type"})
 _LIKENESS = frozenset({IF_MATCH_SIZE, IF_MATCH_TIME})
+_COPY = SOURCE_HEADERS | {"x-amz-metadata-directive", "x-amz-tagging-directive"}
 
 #: (method, level, sub-resource) -> operation. A sub-resource is a parameter that changes what a request means, or, with
 #: `+copy` behind it, such a parameter (or none) beside the header x-amz-copy-source.
@@ -60,6 +77,19 @@ ROUTES: dict[tuple[str, Level, str], Operation] = {
     ("GET", Level.OBJECT, ""): Operation("GetObject", objects.get_object, _READ),
     ("HEAD", Level.OBJECT, ""): Operation("HeadObject", objects.head_object, _READ),
     ("DELETE", Level.OBJECT, ""): Operation("DeleteObject", deletion.delete_object, _VERSION, _LIKENESS),
+    ("GET", Level.OBJECT, "attributes"): Operation("GetObjectAttributes", attributes.get_object_attributes, _VERSION),
+    ("PUT", Level.OBJECT, "+copy"): Operation("CopyObject", copying.copy_object, headers=_COPY, slow=True),
+    ("POST", Level.OBJECT, "uploads"): Operation("CreateMultipartUpload", multipart.create_multipart_upload),
+    ("PUT", Level.OBJECT, "uploadId"): Operation("UploadPart", multipart.upload_part, _PART),
+    ("PUT", Level.OBJECT, "uploadId+copy"): Operation(
+        "UploadPartCopy", multipart.upload_part_copy, _PART, SOURCE_HEADERS | {RANGE}, slow=True
+    ),
+    ("POST", Level.OBJECT, "uploadId"): Operation(
+        "CompleteMultipartUpload", multipart.complete_multipart_upload, slow=True
+    ),
+    ("DELETE", Level.OBJECT, "uploadId"): Operation("AbortMultipartUpload", multipart.abort_multipart_upload),
+    ("GET", Level.OBJECT, "uploadId"): Operation("ListParts", multipart.list_parts, _PARTS),
+    ("GET", Level.BUCKET, "uploads"): Operation("ListMultipartUploads", multipart.list_multipart_uploads, _UPLOADS),
     **{
         ("GET", Level.BUCKET, name): Operation(operation, configurations.absent(code))
         for name, (operation, code) in configurations.ABSENT.items()
@@ -69,8 +99,7 @@ ROUTES: dict[tuple[str, Level, str], Operation] = {
         for name, (operation, root, content) in configurations.EMPTY.items()
     },
 }
-#: The header that makes a PUT a copy, and what the table adds for it.
-COPY_SOURCE = "x-amz-copy-source"
+#: What the table adds for the header that makes a PUT a copy.
 COPY = "+copy"
 #: Parameters that say nothing: SDKs name the operation in x-id.
 _IGNORED = frozenset({"x-id"})
@@ -103,7 +132,7 @@ def route(method: str, level: Level, identity: Identity) -> Operation:
     params = identity.params
     sub_resources = [name for name in params if (method, level, name) in ROUTES]
     sub_resource = sub_resources[0] if sub_resources else ""
-    copy = COPY if COPY_SOURCE in identity.headers else ""
+    copy = COPY if SOURCE in identity.headers else ""
     operation = ROUTES.get((method, level, sub_resource + copy))
     if operation is None or any(
         name not in operation.params and name not in _IGNORED and name != sub_resource for name in params

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: More ETags than any client lists.
 MAX_ETAGS = 64
 NO_CONDITIONS = Conditions()
-_NAMES = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
+NAMES = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
 #: Headers of DeleteObject that only some buckets of S3 know; here all do.
 IF_MATCH_SIZE, IF_MATCH_TIME = "x-amz-if-match-size", "x-amz-if-match-last-modified-time"
 _SIZE = re.compile(r"[0-9]{1,19}", re.ASCII)
@@ -25,9 +25,9 @@ _SIZE = re.compile(r"[0-9]{1,19}", re.ASCII)
 
 def parse_conditions(headers: Mapping[str, str]) -> Conditions:
     """Return the conditions of a request; dates that are none are ignored, as the RFC demands."""
-    if not any(name in headers for name in _NAMES):
+    if not any(name in headers for name in NAMES):
         return NO_CONDITIONS
-    match, none_match, modified, unmodified = (headers.get(name) for name in _NAMES)
+    match, none_match, modified, unmodified = (headers.get(name) for name in NAMES)
     return Conditions(
         if_match=None if match is None else _etags(match),
         if_none_match=None if none_match is None else _etags(none_match),
@@ -38,7 +38,7 @@ def parse_conditions(headers: Mapping[str, str]) -> Conditions:
 
 def delete_conditions(headers: Mapping[str, str]) -> Conditions:
     """Return the conditions of DeleteObject, which knows If-Match and what follows it alone; raise S3Error."""
-    for name in _NAMES[1:]:
+    for name in NAMES[1:]:
         if name in headers:
             raise S3Error("NotImplemented", Header=name)
     conditions = parse_conditions(headers)

@@ -28,6 +28,7 @@ WIRE_ERRORS: dict[str, tuple[int, str]] = {
     "InvalidArgument": (400, "Invalid argument."),
     "InvalidBucketName": (400, "The specified bucket is not valid."),
     "InvalidDigest": (400, "The Content-MD5 or checksum value that you specified is not valid."),
+    "InvalidPartNumber": (416, "The requested partnumber is not satisfiable."),
     "InvalidPolicyDocument": (
         400,
         "The content of the form does not meet the conditions specified in the policy document.",

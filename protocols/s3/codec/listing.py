@@ -57,7 +57,7 @@ def parse_limit(text: str | None, name: str, most: int = MAX_KEYS) -> int:
 
 def parse_list(params: Mapping[str, str], *, version: int) -> ListRequest:
     """Return what a ListObjects of *version* 1 or 2 asks for; raise S3Error InvalidArgument."""
-    check_encoding(params)
+    shower(params)
     if version == 1:
         after = params.get("marker", "").encode()
     elif params.get("continuation-token"):
@@ -72,17 +72,6 @@ def parse_list(params: Mapping[str, str], *, version: int) -> ListRequest:
     )
 
 
-def check_encoding(params: Mapping[str, str]) -> None:
-    """Raise S3Error InvalidArgument unless keys are asked for as they are, or URL-encoded."""
-    if params.get("encoding-type", "url") != "url":
-        raise S3Error("InvalidArgument", "Invalid Encoding Method specified in Request", ArgumentName="encoding-type")
-
-
-def key_writer(params: Mapping[str, str]) -> Callable[[bytes], str]:
-    """Return what writes keys into the document that *params* ask for."""
-    return url_encode_key if "encoding-type" in params else _plain
-
-
 def common_prefixes(prefixes: Iterable[bytes], show: Callable[[bytes], str]) -> list[str]:
     """Return the elements of common prefixes."""
     return [f"<CommonPrefixes><Prefix>{show(prefix)}</Prefix></CommonPrefixes>" for prefix in prefixes]
@@ -92,11 +81,18 @@ def _plain(raw: bytes) -> str:
     return escape(raw.decode("utf-8", "replace"))
 
 
+def shower(params: Mapping[str, str]) -> Callable[[bytes], str]:
+    """Return what makes key bytes XML text, as `encoding-type` asks; raise S3Error InvalidArgument."""
+    if params.get("encoding-type", "url") != "url":
+        raise S3Error("InvalidArgument", "Invalid Encoding Method specified in Request", ArgumentName="encoding-type")
+    return url_encode_key if "encoding-type" in params else _plain
+
+
 def list_document(
     bucket: str, params: Mapping[str, str], request: ListRequest, listing: Listing, owner: tuple[str, str], version: int
 ) -> bytes:
     """Return the ListBucketResult of one page; *owner* is (id, display name)."""
-    show = key_writer(params)
+    show = shower(params)
     if version == 1:
         head, owner_xml = _head_v1(request, listing, show), owner_element(owner)
     else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from namespace.api import VersionListRequest
 from protocols.s3.codec.dates import format_xml
 from protocols.s3.codec.errors import S3Error
-from protocols.s3.codec.listing import check_encoding, common_prefixes, key_writer, owner_element, parse_limit
+from protocols.s3.codec.listing import common_prefixes, owner_element, parse_limit, shower
 from protocols.s3.codec.xmlwrite import document, element
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _NO_VERSION = b""
 
 def parse_versions(params: Mapping[str, str]) -> VersionListRequest:
     """Return what a ListObjectVersions asks for; raise S3Error InvalidArgument."""
-    check_encoding(params)
+    shower(params)
     key, version = params.get("key-marker", ""), params.get("version-id-marker", "")
     if version and not key:
         raise S3Error(
@@ -46,7 +46,7 @@ def versions_document(
     owner: tuple[str, str],
 ) -> bytes:
     """Return the ListVersionsResult of one page; *owner* is (id, display name)."""
-    show = key_writer(params)
+    show = shower(params)
     parts = [
         element("Name", bucket),
         f"<Prefix>{show(request.prefix)}</Prefix>",

@@ -5,14 +5,14 @@ Tools read them before they work. The answers are those that S3 documents for a 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from protocols.s3.call import xml_answer
 from protocols.s3.codec.errors import S3Error
 from protocols.s3.codec.xmlwrite import document, element
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
 
     from protocols.s3.call import Answer, Call
 
@@ -42,7 +42,7 @@ EMPTY = {
 }
 
 
-def absent(code: str) -> Callable[[Call], Awaitable[Answer]]:
+def absent(code: str) -> Callable[[Call], Coroutine[Any, Any, Answer]]:
     """Return the operation that says *code* to the bucket's account."""
 
     async def answer(call: Call) -> Answer:
@@ -52,7 +52,7 @@ def absent(code: str) -> Callable[[Call], Awaitable[Answer]]:
     return answer
 
 
-def empty(root: str, content: str) -> Callable[[Call], Awaitable[Answer]]:
+def empty(root: str, content: str) -> Callable[[Call], Coroutine[Any, Any, Answer]]:
     """Return the operation that answers the bucket's account with a document in which nothing is set."""
 
     async def answer(call: Call) -> Answer:

@@ -75,6 +75,7 @@ async def post_object(call: Call) -> Answer:
     if form is None or not call.identity.auth.form:
         raise S3Error("PreconditionFailed", Condition="Bucket POST must be of the enclosure-type multipart/form-data")
     intake = Intake(call.identity, None, form)
+    intake.prove_default()
     session = await call.namespace.begin_put(call.caller, call.bucket, put_request(call))
     try:
         first = await call.workers.run(intake.feed, form.rest)

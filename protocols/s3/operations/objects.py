@@ -21,6 +21,7 @@ from protocols.s3.object_headers import (
     version_of,
     written_headers,
 )
+from protocols.s3.object_parts import PART_NUMBER, part_range
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +42,7 @@ async def put_object(call: Call) -> Answer:
     if "content-length" not in call.headers and call.body_length is not None:
         raise S3Error("MissingContentLength")
     intake = Intake(call.identity, call.body_length)
+    intake.prove_default()
     session = await call.namespace.begin_put(call.caller, call.bucket, put_request(call))
     try:
         await take_body(call, intake, session.write)
@@ -53,7 +55,7 @@ async def put_object(call: Call) -> Answer:
 
 
 async def get_object(call: Call) -> Answer:
-    """Answer GetObject, whole or one range of it."""
+    """Answer GetObject, whole, one range of it, or one part."""
     overrides = overrides_of(call.params)
     version, conditions = version_of(call.params), parse_conditions(call.headers)
     if version:
@@ -73,12 +75,16 @@ async def get_object(call: Call) -> Answer:
 async def head_object(call: Call) -> Answer:
     """Answer HeadObject."""
     overrides = overrides_of(call.params)
+    info = await described(call)
+    return object_answer(call, info, _part(call, info), overrides)
+
+
+async def described(call: Call) -> ObjectInfo:
+    """Return what there is to say of the object, or version, that a request names."""
     version, conditions = version_of(call.params), parse_conditions(call.headers)
     if version:
-        info = await call.namespace.head_version(call.caller, call.bucket, call.key, version, conditions)
-    else:
-        info = await call.namespace.head_object(call.caller, call.bucket, call.key, conditions)
-    return object_answer(call, info, _part(call, info), overrides)
+        return await call.namespace.head_version(call.caller, call.bucket, call.key, version, conditions)
+    return await call.namespace.head_object(call.caller, call.bucket, call.key, conditions)
 
 
 class _ObjectStream:
@@ -119,7 +125,9 @@ async def _read(opened: OpenObject, offset: int, length: int) -> Sequence[bytes 
 
 
 def _part(call: Call, info: ObjectInfo) -> ByteRange | None:
-    """Return the range that the request asks for; raise RangeNotSatisfiable."""
+    """Return the range, or the part, that the request asks for; raise RangeNotSatisfiable, or S3Error."""
+    if PART_NUMBER in call.params:
+        return part_range(call, info)
     header = call.headers.get("range")
     if header is None:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from s3_fake_uploads import FakeUploads
 from s3_fake_versions import FakeVersions
 
 from foundation import errors
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _CREATED = 1_600_000_000_000_000_000
 
 
-class FakeNamespace(FakeVersions):
+class FakeNamespace(FakeUploads, FakeVersions):
     def __init__(self) -> None:
         self.buckets: dict[str, dict[bytes, tuple[ObjectInfo, bytes]]] = {}
         self.aborted = 0
