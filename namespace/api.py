@@ -291,5 +291,5 @@ class FileVerbs(Protocol):
     async def fsstat(self, caller: Caller, file: FileId) -> tuple[Attr, FsStat]: ...
 
 
-class Namespace(FileVerbs, ObjectVerbs, VersionVerbs, Protocol):
+class Namespace(FileVerbs, ObjectVerbs, Protocol):
     """One tree per volume, two sets of verbs."""
