@@ -30,7 +30,7 @@ HANDLES = frozenset({"object", "symlink", "file", "dir", "fsroot"})
 
 
 class Scene:
-    """The folder `root`: uid 1000's file and directory, root's empty and locked directories, a link, and what is gone."""
+    """The folder `root`: uid 1000's file and directory, root's empty and locked ones, a link, and what is gone."""
 
     def __init__(self, nfs: NfsClient, caller: NfsClient, root: bytes, hall: NfsHall | None = None) -> None:
         self.nfs, self.caller = nfs, caller  # uid 0, who looks, and who makes the call
