@@ -40,10 +40,8 @@ class Blank(Scene):
         vars(self).update(PLACES)
 
 
-def _nfs_target(
-    name: str, run: Callable[[bytes], None], seeds: Callable[[], Iterable[bytes]], size: int = 4096
-) -> None:
-    add(Target(f"nfs-{name}", run, seeds, size, PACKAGES))
+def _nfs_target(name: str, run: Callable[[bytes], None], seeds: Callable[[], Iterable[bytes]]) -> None:
+    add(Target(f"nfs-{name}", run, seeds))
 
 
 # ---------------------------------------------------------------------- record marking
