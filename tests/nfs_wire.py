@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import heapq
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import IPv4Address
@@ -73,8 +74,14 @@ class NfsWire:
         return connection
 
     def turn(self) -> None:
-        """Let the reactor turn once."""
-        self.clock.advance(0.0)
+        """Let the reactor turn once: what is due now is done, and what that makes due has to wait."""
+        now = self.clock.boottime_seconds()
+        due = [timer for at, _, timer in sorted(self.clock._due[:], key=lambda each: each[:2]) if at <= now]
+        self.clock._due = [each for each in self.clock._due if each[2] not in due]
+        heapq.heapify(self.clock._due)
+        for timer in due:
+            if timer.call is not None:
+                timer.call()
 
 
 def framed(*messages: bytes) -> bytes:

@@ -14,15 +14,20 @@ if TYPE_CHECKING:
 
 
 class Limits(Struct, frozen=True):
-    """What one peer, and all together, may take. Bytes count a call's record and the longest reply it asks for."""
+    """What one peer, and all together, may take. Bytes count a call's record and the longest reply it asks for.
+
+    Memory is bounded by `bytes_in_all` and, beside it, by what a connection holds uncounted: some 20 KiB while it is
+    idle, and the first 64 KiB of a record that is on its way. So all connections there may be hold 80 MiB, and 256 MiB
+    more for as long as each of them keeps a record unfinished, which is at most `record_seconds`.
+    """
 
     record_bytes: int = (1 << 20) + 8192  # wtmax and room for the head of a call
     calls_per_connection: int = 256
     bytes_per_connection: int = 16 << 20
     bytes_in_all: int = 256 << 20
     calls_per_turn: int = 64  # small ones of one connection, before others get their turn
-    connections: int = 1024
-    connections_per_host: int = 256  # a whole network may come from one address
+    connections: int = 4096
+    connections_per_host: int = 1024  # a whole network may come from one address
     datagrams: int = 64  # UDP calls in flight; more are dropped, as UDP may
     first_record_seconds: float = 30.0
     record_seconds: float = 10.0  # from a record's first byte to its last
