@@ -61,6 +61,7 @@ class RpcConnection(Protocol):
         self._choked = False  # the peer does not take what we send
         self._reading = True
         self._queued = False  # waiting for the budget
+        self._awaits_room = False  # waiting to reserve
         self._closing = False  # no further call is begun
         self._records = 0
         self._state: tuple[int, bool, bool] | None = None  # what `sweep` saw last, and since when
@@ -160,7 +161,7 @@ class RpcConnection(Protocol):
             self.abort()
         finally:
             self._serving = False
-        if self._reader.begun() > _RECEIVE_BYTES and not self._reserved and not self.closed.done:
+        if self._reader.begun() > _RECEIVE_BYTES:
             self._reserve()
         self._flush()
         self._steer()
@@ -172,20 +173,33 @@ class RpcConnection(Protocol):
             or self._bytes >= limits.bytes_per_connection
             or self._choked
             or self._closing
+            or self._awaits_room
+            or (self._bytes > _SMALL_CALL_BYTES and self._bytes >= self._budget.share())
             # What has room reserved must come to its end, or all that wait for room would wait for ever.
             or (self._budget.exhausted() and not self._reserved)
         )
 
     def _reserve(self) -> None:
         """Count a long record before it is here: slow writers must not hold more than the budget allows."""
-        self._reserved = self._limits.record_bytes
-        self._budget.take(self._reserved)
+        if self._reserved or self._awaits_room or self._closing:
+            return
+        if self._budget.may_reserve():
+            self._reserved = self._limits.record_bytes
+            self._budget.reserve(self._reserved)
+        else:
+            self._awaits_room = True
+            self._budget.wait_to_reserve(self._room)
+
+    def _room(self) -> None:
+        self._awaits_room = False
+        self._reserve()
+        self._turn_soon()
 
     def _unreserve(self) -> None:
         """Give back what was counted for a record that is here, or will not come."""
         if self._reserved:
             reserved, self._reserved = self._reserved, 0
-            self._budget.give(reserved)
+            self._budget.unreserve(reserved)
 
     def _begin(self, record: bytes) -> int:
         """Run the call in *record*, which may end before this returns; return how many small calls it weighs."""

@@ -108,7 +108,7 @@ def slowest_of_a_hundred(connections, call):
 def hang(stack, port, file, cred, number):
     """Begin something and do not go on: half a mark, half a WRITE, many READs whose replies nobody takes."""
     peer = connect(stack, port, number)
-    kind = number % 4
+    kind = number % 10  # seven of ten read nothing
     if kind == 0:
         peer.sendall(b"\x80\0")
     elif kind == 1:

@@ -29,21 +29,29 @@ def test_who_pipelines_10000_calls_keeps_nobody_waiting_and_gets_them_all(hall):
     root, wire = nfs.mount("/bucket"), NfsWire(nfs.dispatcher)
     greedy, modest = wire.connect("192.0.2.7"), wire.connect("192.0.2.8")
     stream = b"".join(getattr_call(xid, root, nfs.cred) for xid in range(10_000))
-    asked, turns = 0, 0
-    while len(xids(greedy)) < 10_000:
+    got, asked = [], 0
+    while len(got) < 10_000:
         if greedy.transport.reading and stream:
             greedy.dataReceived(stream[: 1 << 16])
             stream = stream[1 << 16 :]
-        before = len(xids(greedy))
+            got += taken(greedy)
         modest.dataReceived(getattr_call(asked, root, nfs.cred))
+        assert taken(modest) == [asked]
+        assert taken(greedy) == []
         asked += 1
-        assert xids(modest) == list(range(asked))
-        assert len(xids(greedy)) == before
         wire.turn()
-        turns += 1
-        assert len(xids(greedy)) - before <= wire.limits.calls_per_turn
-    assert xids(greedy) == list(range(10_000))
-    assert turns < 2 * 10_000 // wire.limits.calls_per_turn
+        now = taken(greedy)
+        assert len(now) <= wire.limits.calls_per_turn
+        got += now
+    assert got == list(range(10_000))
+    assert 10_000 // wire.limits.calls_per_turn // 2 < asked < 2 * 10_000 // wire.limits.calls_per_turn
+
+
+def taken(connection):
+    """Return the xids of the replies since the last time."""
+    numbers = xids(connection)
+    connection.transport.written.clear()
+    return numbers
 
 
 def test_calls_in_flight_of_one_connection_are_bounded_however_many_it_sends(hall):
@@ -85,13 +93,13 @@ def test_a_fast_call_overtakes_a_slow_one_that_was_sent_before(hall):
 
 
 class SlowWriters:
-    """Connections that begin a long WRITE and do not end it, under a budget for four of them."""
+    """Connections that begin a long WRITE and do not end it, under a budget for eight, of which half may do so."""
 
     def __init__(self, hall):
         nfs = hall.client()
         self.file = nfs.create(nfs.mount("/bucket"), b"file")
-        self.wire = NfsWire(nfs.dispatcher, bytes_in_all=4 << 20)
-        self.limit = self.wire.limits.bytes_in_all + self.wire.limits.record_bytes
+        self.wire = NfsWire(nfs.dispatcher, bytes_in_all=8 << 20)
+        self.limit = self.wire.limits.bytes_in_all // 2 + self.wire.limits.record_bytes
         args = args3.WRITE3args(self.file, 0, RECORD, stable_how.FILE_SYNC, bytes(RECORD))
         self.call = framed(call_bytes(5, NFS_PROGRAM, 3, 7, args, nfs.cred))
         self.connections = [self.wire.connect(f"192.0.2.{number + 10}") for number in range(40)]
@@ -107,7 +115,7 @@ class SlowWriters:
     def held(self):
         """Return the bytes of unfinished records, and of what was received and not looked at."""
         readers = [each._reader for each in self.connections if each.transport.state == "open"]
-        return sum(reader._size + len(reader._data) for reader in readers)
+        return sum(reader._size + len(reader._data) - reader._at for reader in readers)
 
 
 def test_records_that_slow_writers_do_not_finish_are_bounded_over_all_connections(hall):
@@ -117,7 +125,10 @@ def test_records_that_slow_writers_do_not_finish_are_bounded_over_all_connection
         assert slow.wire.budget.used <= slow.limit
     assert slow.held() <= slow.limit + len(slow.connections) * (1 << 16)
     waiting = [each for each in slow.connections if not each.transport.reading]
-    assert 30 < len(waiting) < 40
+    assert len(waiting) == 36
+    other = slow.wire.connect("192.0.2.1")
+    other.dataReceived(getattr_call(9, slow.file, hall.client().cred))
+    assert xids(other) == [9]
 
 
 def test_who_waits_for_room_of_slow_writers_gets_it_when_they_end_or_are_ended(hall):
@@ -185,3 +196,31 @@ def test_who_waits_for_room_is_served_in_turn_a_few_calls_each(hall):
         counts.append([len(xids(connection)) for connection in connections])
         assert len(counts) < 1000
     assert wire.budget.used == 0
+
+
+def test_peers_that_take_no_replies_leave_room_for_others_however_many_they_are(hall):
+    nfs = hall.client()
+    file, wire = nfs.create(nfs.mount("/bucket"), b"file"), NfsWire(nfs.dispatcher, bytes_in_all=64 << 20)
+    verb, gate = hall.ns.read, Promise()
+
+    async def late(*args):
+        await gate
+        return await verb(*args)
+
+    hall.ns.read = late
+    read = [call_bytes(xid, NFS_PROGRAM, 3, 6, args3.READ3args(file, 0, RECORD), nfs.cred) for xid in range(40)]
+    stuck = [wire.connect(f"192.0.2.{number + 10}") for number in range(30)]
+    for connection in stuck:
+        connection.transport.takes = False
+        connection.dataReceived(framed(*read))
+    for _ in range(20):
+        wire.turn()
+    held = [connection._bytes for connection in stuck]
+    assert not wire.budget.exhausted()
+    assert min(held) >= RECORD
+    gate.resolve(None)
+    wire.turn()
+    assert wire.budget.used > 32 << 20
+    other = wire.connect("192.0.2.1")
+    other.dataReceived(getattr_call(1, file, nfs.cred) + framed(read[2]))
+    assert taken(other) == [1, 2]
