@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 # Tests leave the last line to pytest: CI reads it.
 PYTEST = $(BIN)/python -m pytest
 
-.PHONY: up test model check bench scale fix clean
+.PHONY: up test model check bench scale kernel fix clean
 
 # Set up once with defaults, later upgrade if this checkout is newer, then serve in the foreground until Ctrl-C.
 up: $(VENV)/.installed
@@ -40,6 +40,11 @@ bench: $(VENV)/.installed-dev
 # The tests of large scale at their full size: a million entries, some minutes.
 scale: $(VENV)/.installed-dev
 	@$(PYTEST) -q -m scale tests/scale
+
+# The kernel's NFS client at its full work, the gateway left alone and killed: about an hour on two cores.
+kernel: $(VENV)/.installed-dev
+	@./packaging/install-test-packages
+	@$(PYTEST) -q -m kernel --durations=0 --durations-min=1 tests/conformance/kernel
 
 fix: $(VENV)/.installed-dev
 	@$(BIN)/ruff check --fix .

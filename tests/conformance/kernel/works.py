@@ -39,14 +39,19 @@ class Work:
 
 
 WORKS = (
-    Work("git", "a cloned C project builds and git finds it whole", "MODULES=24", "MODULES=200"),
-    Work("tar", "tar unpacks a tree that it finds the same", "FILES=60", "FILES=3000"),
-    Work("cp", "cp -a keeps links, times and special files", "FILES=60", "FILES=2000"),
-    Work("rsync", "rsync's second run has nothing to do", "FILES=60", "FILES=2000"),
-    Work("sqlite", "a database holds what was committed", "ROWS=700", "ROWS=8000"),
-    Work("fio", "fio reads what it wrote", "SIZE=16M SMALL=2M", "SIZE=256M SMALL=48M"),
-    Work("exerciser", "random operations leave what they leave on a local file", "STEPS=600 SEEDS=1", "STEPS=4000 SEEDS='11 12 13 14'"),
-    Work("find", "find, du and df count right", "DIRS=20 FILES=20", "DIRS=200 FILES=50"),
+    Work("git", "a cloned C project builds and git finds it whole", "MODULES=12", "MODULES=80"),
+    Work("tar", "tar unpacks a tree that it finds the same", "FILES=60", "FILES=1000"),
+    Work("cp", "cp -a keeps links, times and special files", "FILES=60", "FILES=1000"),
+    Work("rsync", "rsync's second run has nothing to do", "FILES=60", "FILES=1000"),
+    Work("sqlite", "a database holds what was committed", "ROWS=300", "ROWS=3000"),
+    Work("fio", "fio reads what it wrote", "SIZE=8M SMALL=1M", "SIZE=128M SMALL=16M"),
+    Work(
+        "exerciser",
+        "random operations leave what they leave on a local file",
+        "STEPS=500 SEEDS=1",
+        "STEPS=3000 SEEDS='11 12'",
+    ),
+    Work("find", "find, du and df count right", "DIRS=12 FILES=20", "DIRS=100 FILES=50"),
     Work("many", "a directory of very many files lists each of them once", "FILES=5000", "FILES=100000"),
     Work("big", "a big file comes back as it went", "MIB=64", "MIB=1024"),
     Work("sparse", "a sparse file costs what it holds", "MIB=64", "MIB=5120"),

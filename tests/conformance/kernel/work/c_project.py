@@ -34,7 +34,9 @@ def write_project(folder: Path, modules: int) -> int:
         includes = "".join(f'#include "module_{each}.h"\n' for each in (number, *used))
         terms = " + ".join([f"{factor}u", *(f"module_{each}() * {each + 2}u" for each in used)])
         (folder / f"include/module_{number}.h").write_text(f"unsigned module_{number}(void);\n")
-        (folder / f"src/module_{number}.c").write_text(f"{includes}unsigned module_{number}(void) {{ return {terms}; }}\n")
+        (folder / f"src/module_{number}.c").write_text(
+            f"{includes}unsigned module_{number}(void) {{ return {terms}; }}\n"
+        )
         values.append((factor + sum(values[each] * (each + 2) for each in used)) % 2**32)
     includes = "".join(f'#include "module_{number}.h"\n' for number in range(modules))
     calls = "".join(f"  sum += module_{number}();\n" for number in range(modules))

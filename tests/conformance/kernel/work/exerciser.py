@@ -1,4 +1,4 @@
-"""Do random things to a file, and the same to a local one, and compare: `exerciser.py --seed 1 --steps 1000 FILE LOCAL`.
+"""Do random things to a file and to a local one, and compare: `exerciser.py --seed 1 --steps 1000 FILE LOCAL`.
 
 The idea is fsx's: whatever way of reading, writing, mapping or cutting a file comes after which other, both files hold
 the same bytes. A failure names the seed, the step and the last operations.

@@ -17,7 +17,7 @@ rsync -aH --delete tree/ /tmp/back/
 same "$(rsync -aHi --delete tree/ /tmp/back/)" ''
 python3 "$HERE/show_tree.py" tree >/tmp/ours
 python3 "$HERE/show_tree.py" /tmp/back | diff /tmp/ours -
-same "$(tail -n 1 "/tmp/back/d0/e0/file 0") $(cat /tmp/back/new)" 'changed new'
+same "$(tail -c 8 "/tmp/back/d0/e0/file 0") $(cat /tmp/back/new)" 'changed new'
 test ! -e /tmp/back/.hidden
 same "$(rsync -aHi --inplace --delete /tmp/source/ tree/ | grep -c '^>f')" 2
 python3 "$HERE/show_tree.py" tree | diff /tmp/theirs -
