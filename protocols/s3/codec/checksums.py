@@ -130,12 +130,22 @@ def checksum_elements(sums: Mapping[str, str], *, kind: bool = False) -> str:
     return shown + element("ChecksumType", kind_of(sums)) if kind and sums else shown
 
 
+def algorithm_of(headers: Mapping[str, str]) -> str:
+    """Return what x-amz-checksum-algorithm names, in lower case, empty for nothing; raise S3Error InvalidRequest."""
+    algorithm = headers.get("x-amz-checksum-algorithm", "").lower()
+    if algorithm and algorithm not in ALGORITHMS:
+        names = ", ".join(name.upper() for name in ALGORITHMS)
+        message = f"Checksum algorithm provided is unsupported. Please try again with any of the valid types: [{names}]"
+        raise S3Error("InvalidRequest", message)
+    return algorithm
+
+
 def announced_kind(headers: Mapping[str, str]) -> str:
     """Return algorithm and type that CreateMultipartUpload announces (`crc32 COMPOSITE`), empty for none.
 
     Raise S3Error InvalidRequest for what S3 does not know, and for types that an algorithm cannot have.
     """
-    algorithm = headers.get("x-amz-checksum-algorithm", "").lower()
+    algorithm = algorithm_of(headers)
     kind = check_kind(headers.get("x-amz-checksum-type", ""))
     if not algorithm:
         if kind:
@@ -144,11 +154,7 @@ def announced_kind(headers: Mapping[str, str]) -> str:
                 "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.",
             )
         return ""
-    kinds = _KINDS.get(algorithm)
-    if kinds is None:
-        names = ", ".join(name.upper() for name in ALGORITHMS)
-        message = f"Checksum algorithm provided is unsupported. Please try again with any of the valid types: [{names}]"
-        raise S3Error("InvalidRequest", message)
+    kinds = _KINDS[algorithm]
     if kind and kind not in kinds:
         raise S3Error(
             "InvalidRequest", f"The {kind} checksum type cannot be used with the {algorithm} checksum algorithm."

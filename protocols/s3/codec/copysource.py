@@ -32,7 +32,8 @@ def parse_copy_source(headers: Mapping[str, str]) -> CopySource:
     path, mark, query = headers[SOURCE].encode("latin-1").partition(b"?")
     bucket, _, key = percent_decode(path).removeprefix(b"/").partition(b"/")
     version_id = percent_decode(query.removeprefix(_VERSION))
-    if not _BUCKET.fullmatch(bucket) or not key or (mark and not (query.startswith(_VERSION) and version_id)):
+    is_version = query.startswith(_VERSION) and b"&" not in query and version_id
+    if not _BUCKET.fullmatch(bucket) or not key or (mark and not is_version):
         raise _refused(SOURCE)
     if len(key) > MAX_KEY_BYTES:
         raise S3Error("KeyTooLongError")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from namespace.api import (
         Caller,
         Completion,
+        CopyDirectives,
         CopySource,
         PutRequest,
         UploadListRequest,
@@ -26,7 +27,7 @@ _ETAG = b"0" * 32
 
 class FakeUploads:
     async def copy_object(
-        self, caller: Caller, source: CopySource, bucket: str, request: PutRequest, *, replace: bool
+        self, caller: Caller, source: CopySource, bucket: str, request: PutRequest, directives: CopyDirectives
     ) -> ObjectInfo:
         info, body = self._object(source.bucket, source.key, NO_CONDITIONS)
         copied = with_fields(info, key=request.key)
