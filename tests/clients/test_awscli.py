@@ -185,16 +185,16 @@ def test_metadata_is_kept_by_a_copy_and_replaced_on_demand(aws: Aws, folder: Fol
 
 
 def test_odd_names_reach_the_mount_and_come_back(aws: Aws, folder: Folder):
-    tree = odd_files(PLAIN)
+    tree = odd_files([*PLAIN, "tab\there", "~gf.e-."])
     fill(aws.folder / "tree", tree)
     aws("s3", "cp", "tree", folder.url, "--recursive", "--only-show-errors")
-    assert folder.digests() == digests_of(tree)
+    assert folder.digests() == digests_of({path_of(key): data for key, data in tree.items()})
     aws("s3", "cp", folder.url, "back", "--recursive", "--only-show-errors")
     assert found(aws.folder / "back") == tree
 
 
 def test_keys_that_are_no_paths_reach_the_mount_by_alias_and_come_back(aws: Aws, folder: Folder):
-    keys = odd_files(["double//slash", "beside", "beside/below", "tab\there"])  # a process each: boto3 sends the others
+    keys = odd_files(["double//slash", "beside/below", "beside"])  # a process each: boto3 sends the others
     for key, data in keys.items():
         (aws.folder / "body").write_bytes(data)
         aws.api("put-object", "--bucket", folder.bucket, "--key", folder.key(key), "--body", "body")
@@ -210,6 +210,6 @@ def test_files_made_on_the_mount_are_listed_and_got_by_their_keys(aws: Aws, fold
     listed = aws.api("list-objects-v2", "--bucket", folder.bucket, "--prefix", folder.key(""))["Contents"]
     keys = sorted(folder.key(key) for key in MADE_BY_NFS.values())
     assert [each["Key"] for each in listed if not each["Key"].endswith("/")] == keys
-    for key in MADE_BY_NFS.values():
+    for key in ("~gf.e-caf%E9", "typed\n"):
         aws.api("get-object", "--bucket", folder.bucket, "--key", folder.key(key), "back")
         assert (aws.folder / "back").read_text() == key
