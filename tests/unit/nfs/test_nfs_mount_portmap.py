@@ -19,7 +19,7 @@ from protocols.nfs.portmap import Portmap
 
 @pytest.fixture
 def door():
-    door = Door(BUCKET, Export("/gone", 9, ("192.0.2.0/24",)), Export("/hidden", 2, ("10.0.0.0/8",)))
+    door = Door(BUCKET, Export("/gone", ("192.0.2.0/24",)), Export("/hidden", ("10.0.0.0/8",)))
     root = door.namespace.roots[1].attr.file
     run(door.namespace.mkdir(Caller(0, 0), root, b"dir", SetAttr()))
     run(door.namespace.symlink(Caller(0, 0), root, b"link", b"dir", SetAttr()))
@@ -74,7 +74,7 @@ def test_a_path_that_cannot_be_mounted_is_refused_by_its_reason(door, path, stat
 
 def test_a_sub_directory_export_mounts_at_its_own_top(door):
     top = run(door.namespace.lookup(Caller(0, 0), FileId(1, 1, 7), b"dir")).file.file
-    door.exports.replace([BUCKET, Export("/bucket/dir", 1, ("192.0.2.0/24",), top=top, id=9)])
+    door.exports.replace([BUCKET, Export("/bucket/dir", ("192.0.2.0/24",), id=9)])
     assert door.mount(b"/bucket/dir") == door.handle(top, 9)
 
 

@@ -133,15 +133,13 @@ def test_a_client_outside_the_export_is_refused_with_a_good_handle(door, name):
 
 def test_the_namespace_is_told_who_asks(door):
     door.ok("GETATTR", args3.GETATTR3args(door.root))
-    door.exports.replace(
-        [Export("/bucket", 1, ("192.0.2.0/24",), read_only=True, squash="all", anon_uid=5, anon_gid=6)]
-    )
+    door.exports.replace([Export("/bucket", ("192.0.2.0/24",), read_only=True, squash="all", anon_uid=5, anon_gid=6)])
     door.ok("GETATTR", args3.GETATTR3args(door.root))
     assert door.namespace.callers == [Caller(1000, 100, frozenset({7, 8})), Caller(5, 6, read_only=True)]
 
 
 def test_a_change_through_a_read_only_export_is_refused(door):
-    door.exports.replace([Export("/bucket", 1, ("192.0.2.0/24",), read_only=True)])
+    door.exports.replace([Export("/bucket", ("192.0.2.0/24",), read_only=True)])
     assert door.nfs("MKDIR", arguments(door)["MKDIR"])[0] == nfsstat3.NFS3ERR_ROFS
 
 
@@ -278,7 +276,7 @@ def test_names_are_removed_moved_and_added(door):
 
 
 def test_names_do_not_cross_volumes():
-    door = Door(BUCKET, Export("/other", 2, ("192.0.2.0/24",)))
+    door = Door(BUCKET, Export("/other", ("192.0.2.0/24",)))
     other = door.handle(FileId(2, 1, 7))
     make(door)
     rename = args3.RENAME3args(door.at(b"file"), door.at(b"file", other))
@@ -330,7 +328,7 @@ class TestSubDirectoryExport:
         inner = mkdir(door, b"inner", mkdir(door, b"sub"))
         self.top = door.handles.decode(door.ok("LOOKUP", args3.LOOKUP3args(door.at(b"sub"))).object).file
         self.inner = door.handles.decode(inner).file
-        door.exports.replace([Export("/bucket/sub", 1, ("192.0.2.0/24",), top=self.top, id=3)])
+        door.exports.replace([Export("/bucket/sub", ("192.0.2.0/24",), id=3)])
         return door
 
     def test_its_handles_and_its_file_system_are_its_own(self, sub):
