@@ -9,8 +9,9 @@ from twisted.logger import Logger
 from foundation.aio import Promise, gather, spawn
 from foundation.crash import crash_point
 from foundation.errors import InvalidArgument, Unavailable
-from storage_engine.api import MAX_BLOB_BYTES, BlobId, Held, NodeState, Space
+from storage_engine.api import MAX_BLOB_BYTES, BlobId, Held, NodeState
 from storage_engine.checksum import page_checksums, whole_checksum
+from storage_engine.cluster.capacity import space_of
 from storage_engine.cluster.healing import Healing
 from storage_engine.cluster.link import NodeLink, Unreachable
 from storage_engine.cluster.placing import Placing
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
     from foundation.clock import Clock
-    from storage_engine.api import Origin, Placement, PlacementOf
+    from storage_engine.api import Origin, Placement, PlacementOf, Space
     from storage_engine.cluster.link import NodeAddress
     from storage_engine.ring import Ring
 
@@ -241,17 +242,8 @@ class ClusterBodyStore:
         return self.room()
 
     def room(self) -> Space:
-        """Return the room for users' bytes by the nodes' last reports; a file system shared by nodes counts once."""
-        held = free = 0
-        available: dict[str, int] = {}
-        for link in self._links.values():
-            if link.stat is not None:
-                held += link.stat.held_bytes
-                free += link.stat.held_bytes - link.stat.live_bytes
-                name = link.stat.filesystem
-                available[name] = max(available.get(name, 0), link.stat.available_bytes)
-        new = sum(available.values())
-        return Space((held + new) // self._ring.copies, (free + new) // self._ring.copies)
+        """Return the room for users' bytes by the nodes' last reports."""
+        return space_of(self._ring.copies, (link.stat for link in self._links.values() if link.stat is not None))
 
     async def states(self) -> list[NodeState]:
         """Return every node, by number."""
