@@ -9,6 +9,9 @@ from twisted.logger import globalLogPublisher
 
 from foundation import errors
 from namespace.api import NOW, Caller, FileId
+from namespace.names import NAME_MAX
+from namespace.tree import LINK_MAX
+from namespace.view import MAX_SIZE
 from protocols.nfs.attributes import MAX_FILE_BYTES, fattr3_of, nfstime3_of, ns_of
 from protocols.nfs.codec import nfs3_args as args3
 from protocols.nfs.codec.nfs3_types import (
@@ -266,6 +269,7 @@ def test_the_file_system_is_described(door):
     info = door.ok("FSINFO", args3.FSINFO3args(door.root))
     assert (info.rtmax, info.wtmax, info.maxfilesize, info.time_delta) == (1 << 20, 1 << 20, 2**63 - 1, 1)
     conf = door.ok("PATHCONF", args3.PATHCONF3args(door.root))
+    assert (info.maxfilesize, conf.linkmax, conf.name_max) == (MAX_SIZE, LINK_MAX, NAME_MAX), "as the namespace has it"
     assert (conf.name_max, conf.no_trunc, conf.case_preserving, conf.case_insensitive) == (255, True, True, False)
 
 
