@@ -13,9 +13,12 @@ from typing import Protocol, TypeAlias
 from msgspec import Struct
 
 from metastore.records import FileType as FileType
+from namespace.object_parts import ObjectPart as ObjectPart
+from namespace.object_parts import ObjectParts as ObjectParts
 from namespace.objects_api import NO_CONDITIONS as NO_CONDITIONS
 from namespace.objects_api import Bucket as Bucket
 from namespace.objects_api import Conditions as Conditions
+from namespace.objects_api import CopyDirectives as CopyDirectives
 from namespace.objects_api import CopySource as CopySource
 from namespace.objects_api import Deleted as Deleted
 from namespace.objects_api import DeleteTarget as DeleteTarget
@@ -26,6 +29,7 @@ from namespace.objects_api import ObjectVerbs as ObjectVerbs
 from namespace.objects_api import OpenObject as OpenObject
 from namespace.objects_api import PutRequest as PutRequest
 from namespace.objects_api import PutSession as PutSession
+from namespace.uploads_api import Completion as Completion
 from namespace.uploads_api import PartChoice as PartChoice
 from namespace.uploads_api import PartInfo as PartInfo
 from namespace.uploads_api import PartPage as PartPage

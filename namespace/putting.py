@@ -90,6 +90,7 @@ class Said(Struct, frozen=True):
     checksums: dict[str, str] = {}
     tags: dict[str, str] = {}
     acl: dict[str, str] = {}
+    parts: dict[str, str] = {}
 
 
 def plan_object(edit: Edit, caller: Caller, request: PutRequest, body: Body, said: Said) -> Planned[ObjectInfo]:
@@ -140,9 +141,9 @@ def _put_file(
             edit.make_explicit(path.found[-1].ino)
     else:
         ino = make_file(edit, caller, path, {"write_seq": 1, "etag_seq": 1, **fields}).ino
-    if request.headers or request.user or said.checksums or said.tags or said.acl:
-        meta = ObjectMeta(edit.view.volume.vol, ino, request.headers, request.user, said.checksums, said.tags, said.acl)
-        edit.put(meta)
+    if request.headers or request.user or said.checksums or said.tags or said.acl or said.parts:
+        texts = (request.headers, request.user, said.checksums, said.tags, said.acl, said.parts)
+        edit.put(ObjectMeta(edit.view.volume.vol, ino, *texts))
     elif target is not None and target.nlink == 1:
         edit.drop_meta(ino)
     version_id = made_id(edit)

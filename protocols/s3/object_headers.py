@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from namespace.api import PutRequest
 from protocols.s3.call import Answer, header_text
+from protocols.s3.codec.checksums import kind_of
 from protocols.s3.codec.conditions import parse_conditions
 from protocols.s3.codec.dates import format_http
 from protocols.s3.codec.errors import S3Error
+from protocols.s3.object_parts import PART_NUMBER, part_headers
 
 if TYPE_CHECKING:
     from namespace.api import Conditions, ObjectInfo
@@ -45,10 +47,13 @@ def object_answer(call: Call, info: ObjectInfo, part: ByteRange | None, override
         *{**info.headers, **overrides}.items(),
         *((_META + name, value) for name, value in info.user.items()),
     ]
+    checksums = call.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
+    if PART_NUMBER in call.params:
+        headers += part_headers(call, info, checksums=checksums)
     if part is not None:
         headers.append(("content-range", f"bytes {part.offset}-{part.offset + part.length - 1}/{info.size}"))
         return Answer(206, headers, length=part.length)
-    if call.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED":
+    if checksums and PART_NUMBER not in call.params:
         # Of the whole object, so not with a part of it: clients would compare the part.
         headers += checksum_headers(info)
     return Answer(200, headers, length=info.size)
@@ -59,7 +64,12 @@ def checksum_headers(info: ObjectInfo) -> list[tuple[str, str]]:
     if not info.checksums:
         return []
     values = [(f"x-amz-checksum-{name}", value) for name, value in info.checksums.items()]
-    return [*values, ("x-amz-checksum-type", "FULL_OBJECT")]
+    return [*values, ("x-amz-checksum-type", kind_of(info.checksums))]
+
+
+def version_headers(info: ObjectInfo) -> list[tuple[str, str]]:
+    """Return what an answer says of an object's version; nothing in a bucket that never kept any."""
+    return [("x-amz-version-id", info.version_id.decode("latin-1"))] if info.version_id else []
 
 
 def quoted(etag: bytes) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from s3_fake_uploads import FakeUploads
+
 from foundation import errors
 from namespace.api import Bucket, Listing, ObjectInfo
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 _CREATED = 1_600_000_000_000_000_000
 
 
-class FakeNamespace:
+class FakeNamespace(FakeUploads):
     def __init__(self) -> None:
         self.buckets: dict[str, dict[bytes, tuple[ObjectInfo, bytes]]] = {}
         self.aborted = 0
