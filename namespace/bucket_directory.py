@@ -21,6 +21,7 @@ from foundation.errors import (
     HeldElsewhere,
     InvalidArgument,
     IsDirectory,
+    NoReply,
     NotFound,
     NotPermitted,
     NotSymlink,
@@ -135,8 +136,9 @@ class BucketDirectory(Verbs):
             if attrs.mode is not None:
                 root = replace(root, mode=attrs.mode & MODE_BITS)
             row = await self._volumes.make(Volume(0, bucket, account.id, now_ns, 0, 0, {}), root)
-            wcc = await self._wcc(made={row.vol})
-            return Made(await self._namespace.getattr(caller, FileId(row.vol, ROOT_INO, root.gen)), wcc)
+            with _irrevocable():
+                wcc = await self._wcc(made={row.vol})
+                return Made(await self._namespace.getattr(caller, FileId(row.vol, ROOT_INO, root.gen)), wcc)
 
     async def rmdir(self, caller: Caller, directory: FileId, name: bytes, *_more: object, **_how: object) -> Wcc:
         """Remove an empty bucket of the account that has the caller's uid."""
@@ -147,7 +149,8 @@ class BucketDirectory(Verbs):
             account = await self._maker(caller)
             owner = Caller(caller.uid, caller.gid, caller.groups, account.id)
             await self._namespace.delete_bucket(owner, name.decode())
-            return await self._wcc(gone={root.file.vol})
+            with _irrevocable():
+                return await self._wcc(gone={root.file.vol})
 
     # ------------------------------------------------------------------ what cannot be done here
 
@@ -311,6 +314,15 @@ def _seeing(*attrs: Attr) -> Iterator[None]:
     except FsError as error:
         error.seen = attrs
         raise
+
+
+@contextmanager
+def _irrevocable() -> Iterator[None]:
+    """Let nothing that goes wrong after a change pass for its refusal (DESIGN 8, D4)."""
+    try:
+        yield
+    except FsError as error:
+        raise NoReply("the change is made, and cannot be told of") from error
 
 
 def _plan_root(view: View) -> Planned[FileId]:

@@ -1,74 +1,24 @@
-"""The root export over the real namespace in memory: buckets as directories, and what cannot be done beside them."""
+"""The root export over the real namespace in memory: buckets as directories."""
 
 from __future__ import annotations
 
 import pytest
-from door import HOST, Door
-from hall import MemoryHall, run
-from nfs_client import auth_sys, call_bytes
+from door import HOST
+from hall import run
+from nfs_client import auth_sys
+from root_door import EVERYTHING, NETWORK, NO_ATTRS, TOP, RootDoor
 
 from foundation import errors
-from foundation.aio import deliver
-from metastore.records import ROOT_INO, Account
-from namespace.api import Caller, FileId, SetAttr
+from metastore.records import ROOT_INO
+from namespace.api import Caller, FileId
 from protocols.nfs.codec import mount as mount_wire
 from protocols.nfs.codec import nfs3_args as args3
-from protocols.nfs.codec import nfs3_results as res
 from protocols.nfs.codec import rpc
 from protocols.nfs.codec.mount import mountstat3
-from protocols.nfs.codec.nfs3_types import createhow3, createmode3, ftype3, mknoddata3, nfsstat3, sattr3, stable_how
+from protocols.nfs.codec.nfs3_types import ftype3, nfsstat3
 from protocols.nfs.codec.xdr import Unpacker, decode
-from protocols.nfs.dispatch import Call, Peer
 from protocols.nfs.exports import Export
 from protocols.nfs.mount import PATIENCE_SECONDS
-
-NETWORK = ("192.0.2.0/24",)
-EVERYTHING = Export("/", NETWORK, squash="none")
-MAKER = Export("/", NETWORK, squash="none", make_buckets=True)
-ANNA = Account("a" * 64, "anna", 1000, 100, ())
-NO_ATTRS = sattr3()
-TOP = FileId(0, ROOT_INO, 0)
-
-
-class RootDoor(Door):
-    """The door to one gateway's memory hall, which has one bucket, `bucket`, of uid 0; the caller is Anna."""
-
-    def __init__(self, *exports: Export, hall: MemoryHall | None = None) -> None:
-        self.hall = hall or MemoryHall()
-        super().__init__(*exports, namespace=self.hall.ns)
-        self.hall.database.accounts[ANNA.id] = ANNA
-        self.root = self.handle(TOP)
-
-    def bucket(self, name: str, uid: int = 0, mode: int = 0o755) -> FileId:
-        """Make a bucket as S3 does, and return its root."""
-        made = run(self.hall.ns.create_bucket(Caller(uid, uid, account=f"account {uid}"), name))
-        root = run(self.hall.ns.root(made.vol))
-        run(self.hall.ns.setattr(Caller(0, 0), root, SetAttr(mode=mode), None))
-        return root
-
-    def names(self) -> dict[bytes, res.entryplus3]:
-        """Return the entries of the root export's directory."""
-        page = self.ok("READDIRPLUS", args3.READDIRPLUS3args(self.root, 0, bytes(8), 9000, 9000))
-        assert page.eof
-        return {entry.name: entry for entry in page.entries}
-
-    def lookup(self, name: bytes) -> tuple[int, res.LOOKUP3resok]:
-        return self.nfs("LOOKUP", args3.LOOKUP3args(self.at(name)))
-
-    def begin_mount(self, path: bytes) -> list[list[bytes]]:
-        """Send MNT; return where the buffers of its reply come when there is one."""
-        message = call_bytes(7, mount_wire.MOUNT_PROGRAM, 3, 1, mount_wire.path_args(path), self.cred)
-        call = self.dispatcher.open(message, Peer(HOST, self.port, local=False, datagram=False))
-        assert isinstance(call, Call)
-        replies: list[list[bytes]] = []
-        deliver(self.dispatcher.run(call), replies.append)
-        return replies
-
-    def changed(self) -> int:
-        """Return the directory's mtime."""
-        attributes = self.ok("GETATTR", args3.GETATTR3args(self.root)).obj_attributes
-        assert attributes.mtime == attributes.ctime
-        return attributes.mtime
 
 
 @pytest.fixture
@@ -203,140 +153,6 @@ def test_room_and_limits_are_told_of_it_as_of_any_bucket(door: RootDoor) -> None
             for answer in (door.ok(name, args(handle)) for handle in (door.root, bucket))
         )
         assert here == there
-
-
-class TestMakingBuckets:
-    """MKDIR and RMDIR in the root export."""
-
-    def mkdir(self, door: RootDoor, name: bytes, mode: int = 0o750) -> tuple[int, res.CREATE3resok]:
-        return door.nfs("MKDIR", args3.MKDIR3args(door.at(name), sattr3(mode=mode)))
-
-    def rmdir(self, door: RootDoor, name: bytes) -> tuple[int, res.dir_wcc_res]:
-        return door.nfs("RMDIR", args3.RMDIR3args(door.at(name)))
-
-    def test_mkdir_makes_a_bucket_of_the_account_with_the_callers_uid(self) -> None:
-        door = RootDoor(MAKER)
-        before = door.changed()
-        status, made = self.mkdir(door, b"new")
-        assert status == 0
-        attributes = made.obj_attributes
-        assert (attributes.uid, attributes.gid, attributes.mode) == (1000, 100, 0o750)
-        assert made.obj == door.lookup(b"new")[1].object
-        assert (made.dir_wcc.before.mtime, made.dir_wcc.after.mtime) == (before, door.changed())
-        bucket = run(door.hall.ns.head_bucket(Caller(1000, 100, account=ANNA.id), "new"))
-        assert (bucket.owner, bucket.vol) == (ANNA.id, attributes.fsid)
-        assert self.mkdir(door, b"new")[0] == nfsstat3.NFS3ERR_EXIST
-
-    def test_rmdir_removes_an_empty_bucket_of_the_callers_account(self) -> None:
-        door = RootDoor(MAKER)
-        made = self.mkdir(door, b"new")[1]
-        door.ok("MKDIR", args3.MKDIR3args(door.at(b"d", made.obj), NO_ATTRS))
-        assert self.rmdir(door, b"new")[0] == nfsstat3.NFS3ERR_NOTEMPTY
-        door.ok("RMDIR", args3.RMDIR3args(door.at(b"d", made.obj)))
-        before = door.changed()
-        status, gone = self.rmdir(door, b"new")
-        assert (status, gone.dir_wcc.before.mtime, gone.dir_wcc.after.mtime) == (0, before, door.changed())
-        assert door.nfs("GETATTR", args3.GETATTR3args(made.obj))[0] == nfsstat3.NFS3ERR_STALE
-        assert self.rmdir(door, b"new")[0] == nfsstat3.NFS3ERR_NOENT
-
-    def test_others_changes_come_before_ones_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        door = RootDoor(MAKER)
-        known = door.changed()
-        make = door.hall.ns.top._volumes.make
-
-        async def make_after_another(row: object, root: object) -> object:
-            monkeypatch.undo()
-            await door.hall.ns.create_bucket(Caller(0, 0, account="x"), "theirs")
-            return await make(row, root)
-
-        monkeypatch.setattr(door.hall.ns.top._volumes, "make", make_after_another)
-        wcc = self.mkdir(door, b"mine")[1].dir_wcc
-        assert known < wcc.before.mtime < wcc.after.mtime
-
-    @pytest.mark.parametrize(
-        ("export", "uid", "name", "status"),
-        [
-            (EVERYTHING, 1000, b"new", nfsstat3.NFS3ERR_ACCES),
-            (MAKER, 1001, b"new", nfsstat3.NFS3ERR_ACCES),
-            (MAKER, 0, b"new", nfsstat3.NFS3ERR_ACCES),
-            (Export("/", NETWORK, read_only=True, make_buckets=True), 1000, b"new", nfsstat3.NFS3ERR_ROFS),
-            (Export("/", NETWORK, squash="all", make_buckets=True), 1000, b"new", nfsstat3.NFS3ERR_ACCES),
-            (MAKER, 1000, b"New", nfsstat3.NFS3ERR_INVAL),
-            (MAKER, 1000, b"n", nfsstat3.NFS3ERR_INVAL),
-            (MAKER, 1000, b"caf\xc3\xa9", nfsstat3.NFS3ERR_INVAL),
-            (MAKER, 1000, b"192.168.0.1", nfsstat3.NFS3ERR_INVAL),
-            (MAKER, 1000, b".", nfsstat3.NFS3ERR_EXIST),
-            (MAKER, 1000, b"x" * 256, nfsstat3.NFS3ERR_NAMETOOLONG),
-            (MAKER, 1000, b"bucket", nfsstat3.NFS3ERR_EXIST),
-        ],
-    )
-    def test_mkdir_is_refused(self, export: Export, uid: int, name: bytes, status: nfsstat3) -> None:
-        door = RootDoor(export)
-        door.cred = auth_sys(uid, 100, ())
-        refused, body = self.mkdir(door, name)
-        assert refused == status
-        assert body.dir_wcc.before is not None
-        assert len(run(door.hall.metastore.volumes())) == 1
-
-    @pytest.mark.parametrize(
-        ("export", "name", "status"),
-        [
-            (MAKER, b"bucket", nfsstat3.NFS3ERR_ACCES),
-            (EVERYTHING, b"bucket", nfsstat3.NFS3ERR_ACCES),
-            (Export("/", NETWORK, read_only=True, make_buckets=True), b"bucket", nfsstat3.NFS3ERR_ROFS),
-            (MAKER, b"none", nfsstat3.NFS3ERR_NOENT),
-        ],
-    )
-    def test_rmdir_is_refused(self, export: Export, name: bytes, status: nfsstat3) -> None:
-        door = RootDoor(export)
-        assert self.rmdir(door, name)[0] == status
-        assert len(run(door.hall.metastore.volumes())) == 1
-
-    @pytest.mark.parametrize(
-        ("export", "uid", "granted"), [(MAKER, 1000, 0x1F), (MAKER, 0, 0x03), (EVERYTHING, 1000, 0x03)]
-    )
-    def test_access_tells_who_may(self, export: Export, uid: int, granted: int) -> None:
-        door = RootDoor(export)
-        door.cred = auth_sys(uid, 100, ())
-        assert door.ok("ACCESS", args3.ACCESS3args(door.root, 0x3F)).access == granted
-
-
-def _refusals(door: RootDoor) -> list[tuple[str, object, nfsstat3]]:
-    """Return calls on the directory of buckets, as uid 0 unsquashed, and how they are refused."""
-    at, bucket, inside = door.at(b"new"), door.at(b"bucket"), door.at(b"new", door.handle(door.hall.root))
-    s = nfsstat3
-    return [
-        ("SETATTR", args3.SETATTR3args(door.root, sattr3(mode=0o777), None), s.NFS3ERR_PERM),
-        ("READLINK", args3.READLINK3args(door.root), s.NFS3ERR_INVAL),
-        ("READ", args3.READ3args(door.root, 0, 1), s.NFS3ERR_INVAL),
-        ("WRITE", args3.WRITE3args(door.root, 0, 1, stable_how.FILE_SYNC, b"x"), s.NFS3ERR_INVAL),
-        ("COMMIT", args3.COMMIT3args(door.root, 0, 0), s.NFS3ERR_INVAL),
-        ("CREATE", args3.CREATE3args(at, createhow3(createmode3.UNCHECKED)), s.NFS3ERR_ACCES),
-        ("SYMLINK", args3.SYMLINK3args(at, args3.symlinkdata3(NO_ATTRS, b"t")), s.NFS3ERR_ACCES),
-        ("MKNOD", args3.MKNOD3args(at, mknoddata3(ftype3.NF3FIFO)), s.NFS3ERR_ACCES),
-        ("REMOVE", args3.REMOVE3args(bucket), s.NFS3ERR_ISDIR),
-        ("REMOVE", args3.REMOVE3args(at), s.NFS3ERR_NOENT),
-        ("RENAME", args3.RENAME3args(bucket, at), s.NFS3ERR_ACCES),
-        ("RENAME", args3.RENAME3args(at, bucket), s.NFS3ERR_NOENT),
-        ("RENAME", args3.RENAME3args(bucket, inside), s.NFS3ERR_XDEV),
-        ("RENAME", args3.RENAME3args(inside, at), s.NFS3ERR_XDEV),
-        ("LINK", args3.LINK3args(door.root, at), s.NFS3ERR_ISDIR),
-        ("LINK", args3.LINK3args(door.handle(door.hall.root), at), s.NFS3ERR_XDEV),
-    ]
-
-
-def test_nothing_but_buckets_can_be_put_there_or_taken_away(door: RootDoor) -> None:
-    door.cred = auth_sys(0, 0, ())
-    for name, args, status in _refusals(door):
-        assert door.nfs(name, args)[0] == status, name
-    assert list(door.names()) == [b".", b"..", b"bucket"]
-
-
-def test_on_a_read_only_root_export_a_change_is_refused_as_such() -> None:
-    door = RootDoor(Export("/", NETWORK, read_only=True))
-    for name, args, status in _refusals(door):
-        if status in {nfsstat3.NFS3ERR_ACCES, nfsstat3.NFS3ERR_PERM}:
-            assert door.nfs(name, args)[0] == nfsstat3.NFS3ERR_ROFS, name
 
 
 def test_a_handle_of_another_generation_is_stale(door: RootDoor) -> None:
