@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 # Tests leave the last line to pytest: CI reads it.
 PYTEST = $(BIN)/python -m pytest
 
-.PHONY: up test model check bench scale fuzz fix clean
+.PHONY: up test model check bench scale kernel fuzz fix clean
 
 # Set up once with defaults, later upgrade if this checkout is newer, then serve in the foreground until Ctrl-C.
 up: $(VENV)/.installed
@@ -45,6 +45,11 @@ scale: $(VENV)/.installed-dev
 SECONDS ?= 60
 fuzz: $(VENV)/.installed-fuzz
 	@$(BIN)/python tests/fuzz/fuzz_run.py --seconds $(SECONDS) $(TARGETS)
+
+# The kernel's NFS client at its full work, the gateway left alone and killed: about an hour on two cores.
+kernel: $(VENV)/.installed-dev
+	@./packaging/install-test-packages
+	@$(PYTEST) -q -m kernel --durations=0 --durations-min=1 tests/conformance/kernel
 
 fix: $(VENV)/.installed-dev
 	@$(BIN)/ruff check --fix .
