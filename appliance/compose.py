@@ -19,7 +19,7 @@ from foundation.aio import gather
 from metastore.postgres import ConnectionLost, Outdated, PgMetaStore, Unfit
 from namespace.service import GatefoldNamespace
 from protocols.nfs.server import NfsServer
-from protocols.s3.server import S3Server
+from protocols.s3.server import CorsRules, S3Server
 from storage_engine.api import Placement
 from storage_engine.cluster import ClusterBodyStore, NodeAddress
 from storage_engine.ring import Ring
@@ -27,7 +27,7 @@ from storage_engine.ring import Ring
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from appliance.config import Config
+    from appliance.config import Config, S3Config
     from appliance.home import Home
     from foundation.clock import Clock
     from metastore.api import MetaStore
@@ -125,6 +125,7 @@ async def _doors(
         config.s3.port,
         config.s3.region,
         config.s3.domain or None,
+        cors=_cors(config.s3),
     )
     nfs = NfsServer(
         reactor=reactor,
@@ -138,6 +139,17 @@ async def _doors(
         portmap=config.nfs.portmap,
     )
     return s3, nfs
+
+
+def _cors(s3: S3Config) -> CorsRules:
+    """Return which pages of other origins may use the S3 door."""
+    return CorsRules(
+        s3.cors_origins,
+        s3.cors_methods,
+        tuple(name.lower() for name in s3.cors_headers),
+        s3.cors_expose,
+        s3.cors_max_age_seconds,
+    )
 
 
 async def _close_doors(doors: list[S3Server | NfsServer]) -> None:

@@ -85,9 +85,12 @@ class Attr(Struct, frozen=True, gc=False):
 
 
 class Wcc(Struct, frozen=True, gc=False):
-    """One object before and after a change (RFC 1813, section 2.6): both captured when it was installed."""
+    """One object before and after a change (RFC 1813, section 2.6): both captured when it was installed.
 
-    before: Attr
+    A request that is asked again shows the object as it is then, and no `before`.
+    """
+
+    before: Attr | None
     after: Attr | None  # None: the object is gone
 
 
@@ -143,14 +146,14 @@ class Looked(Struct, frozen=True, gc=False):
 class Made(Struct, frozen=True, gc=False):
     """A new name in a directory."""
 
-    file: Attr
+    file: Attr | None  # None: the request was asked again, and the object is gone
     directory: Wcc
 
 
 class Linked(Struct, frozen=True, gc=False):
     """A further name of a file."""
 
-    file: Attr
+    file: Attr | None  # None: as in `Made`
     directory: Wcc
 
 
@@ -206,13 +209,20 @@ class FsStat(Struct, frozen=True, gc=False):
 
 
 class FileVerbs(Protocol):
-    """The verbs of POSIX, by file id: for the NFS door."""
+    """The verbs of POSIX, by file id: for the NFS door.
+
+    *request* names a request that must not run twice: who asks, and all that was asked, in 16 bytes. What it did is
+    remembered with what changed, for two minutes and more, whoever serves the volume then. Asked again it is answered
+    as done. A verb that cannot tell whether its request was done raises NoReply.
+    """
 
     async def root(self, vol: int) -> FileId:
         """Return the root directory of *vol*; raise BucketNotFound."""
 
     async def getattr(self, caller: Caller, file: FileId) -> Attr: ...
-    async def setattr(self, caller: Caller, file: FileId, change: SetAttr, guard_ctime: int | None) -> Wcc:
+    async def setattr(
+        self, caller: Caller, file: FileId, change: SetAttr, guard_ctime: int | None, request: bytes = b""
+    ) -> Wcc:
         """Change attributes; raise GuardFailed if *guard_ctime* is given and is not the file's ctime."""
 
     async def lookup(self, caller: Caller, directory: FileId, name: bytes) -> Looked:
@@ -229,27 +239,57 @@ class FileVerbs(Protocol):
     async def commit(self, caller: Caller, file: FileId, offset: int, count: int) -> Written:
         """Make UNSTABLE data of the range durable; *count* 0 = to the end of the file."""
 
-    async def create(
-        self, caller: Caller, directory: FileId, name: bytes, mode: CreateMode, attrs: SetAttr, verifier: bytes
+    async def create(  # noqa: PLR0913, PLR0917 - all that CREATE said
+        self,
+        caller: Caller,
+        directory: FileId,
+        name: bytes,
+        mode: CreateMode,
+        attrs: SetAttr,
+        verifier: bytes,
+        request: bytes = b"",
     ) -> Made:
         """Make a regular file; *verifier* (8 bytes) counts for EXCLUSIVE alone."""
 
-    async def mkdir(self, caller: Caller, directory: FileId, name: bytes, attrs: SetAttr) -> Made: ...
-    async def symlink(self, caller: Caller, directory: FileId, name: bytes, target: bytes, attrs: SetAttr) -> Made: ...
-    async def mknod(self, caller: Caller, directory: FileId, name: bytes, kind: int, rdev: int, attrs: SetAttr) -> Made:
+    async def mkdir(
+        self, caller: Caller, directory: FileId, name: bytes, attrs: SetAttr, request: bytes = b""
+    ) -> Made: ...
+    async def symlink(
+        self, caller: Caller, directory: FileId, name: bytes, target: bytes, attrs: SetAttr, request: bytes = b""
+    ) -> Made: ...
+    async def mknod(  # noqa: PLR0913, PLR0917 - all that MKNOD said
+        self,
+        caller: Caller,
+        directory: FileId,
+        name: bytes,
+        kind: int,
+        rdev: int,
+        attrs: SetAttr,
+        request: bytes = b"",
+    ) -> Made:
         """Make a device, socket or FIFO of type *kind* (FileType)."""
 
-    async def remove(self, caller: Caller, directory: FileId, name: bytes) -> Wcc:
+    async def remove(self, caller: Caller, directory: FileId, name: bytes, request: bytes = b"") -> Wcc:
         """Unlink anything but a directory; return the directory."""
 
-    async def rmdir(self, caller: Caller, directory: FileId, name: bytes) -> Wcc: ...
-    async def rename(self, caller: Caller, source: FileId, name: bytes, target: FileId, new_name: bytes) -> Renamed: ...
-    async def link(self, caller: Caller, file: FileId, directory: FileId, name: bytes) -> Linked: ...
+    async def rmdir(self, caller: Caller, directory: FileId, name: bytes, request: bytes = b"") -> Wcc: ...
+    async def rename(
+        self,
+        caller: Caller,
+        source: FileId,
+        name: bytes,
+        target: FileId,
+        new_name: bytes,
+        request: bytes = b"",
+    ) -> Renamed: ...
+    async def link(
+        self, caller: Caller, file: FileId, directory: FileId, name: bytes, request: bytes = b""
+    ) -> Linked: ...
     async def readdir(self, caller: Caller, directory: FileId, after: int, limit: int) -> DirPage:
         """Return at most *limit* entries with a cookie > *after*; `.` (cookie 1) and `..` (2) come first."""
 
     async def fsstat(self, caller: Caller, file: FileId) -> tuple[Attr, FsStat]: ...
 
 
-class Namespace(FileVerbs, ObjectVerbs, VersionVerbs, Protocol):
+class Namespace(FileVerbs, ObjectVerbs, Protocol):
     """One tree per volume, two sets of verbs."""

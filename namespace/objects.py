@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from foundation.aio import gather
-from foundation.errors import FsError, InvalidArgument
+from foundation.errors import FsError, InvalidArgument, NotFound
 from metastore.records import NULL_VERSION
 from namespace.api import NO_CONDITIONS, CopySource, Deleted, DeleteResult
 from namespace.authority import GET
-from namespace.conditions import check_read, check_write
+from namespace.conditions import check_likeness, check_read, check_write
 from namespace.edit import Edit, Planned
 from namespace.hall import Verbs
 from namespace.lineage import current_id
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from metastore.records import Inode
     from namespace.api import Caller, Conditions, DeleteTarget, ObjectInfo, OpenObject
+    from namespace.cache import InodeEntry
     from namespace.snapshot import Pinned
 
     #: Decides conditions: what is asked, the ETag, Last-Modified in ns.
@@ -136,7 +137,7 @@ def look(
         entry, image = look_version(view, caller, key, version_id)
     else:
         path = KeyPath(view, caller, key)
-        entry, image = path.existing(view)
+        entry, image = _existing(view, caller, path)
         version_id = NULL_VERSION if is_directory(image) else current_id(view, *path.file_name)
     GET.require(caller, image)
     info = object_info(key, image, None if is_directory(image) else view.meta(entry))
@@ -146,8 +147,19 @@ def look(
     return info, image
 
 
+def _existing(view: View, caller: Caller, path: KeyPath) -> tuple[InodeEntry, Inode]:
+    """Return the object of a key; raise NotFound, which names the delete marker on top of the key's history."""
+    try:
+        return path.existing(view)
+    except NotFound as error:
+        marker = marker_of(view, caller, path)
+        error.marker = marker.version_id if marker is not None else b""
+        raise
+
+
 def check_delete(conditions: Conditions, caller: Caller, seen: Inode) -> None:
-    """Raise PreconditionFailed unless the object may go; who asks by ETag must be one who may read."""
+    """Raise PreconditionFailed unless the object may go; who asks for a condition must be one who may read."""
     if conditions != NO_CONDITIONS:
         GET.require(caller, seen)
         check_write(conditions, *validators(seen))
+        check_likeness(conditions, 0 if is_directory(seen) else seen.size, validators(seen)[1])

@@ -32,7 +32,8 @@ async def nfsproc3_setattr(nfs: Nfs3, call: Call, args: args3.SETATTR3args) -> r
     """Change a file's attributes (section 3.3.2)."""
     entered = nfs.enter(call, args.object)
     guard = None if args.guard is None else ns_of(args.guard)
-    wcc = await nfs.namespace.setattr(entered.caller, entered.file, set_attr_of(args.new_attributes), guard)
+    change = set_attr_of(args.new_attributes)
+    wcc = await nfs.namespace.setattr(entered.caller, entered.file, change, guard, call.request)
     return res.SETATTR3resok(wcc_data_of(wcc, entered.export))
 
 

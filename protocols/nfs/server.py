@@ -22,6 +22,7 @@ from protocols.nfs.listener import RpcDatagrams, RpcListener
 from protocols.nfs.mount import Mount, MountTable
 from protocols.nfs.nfs3 import Nfs3
 from protocols.nfs.portmap import Portmap
+from protocols.nfs.replies import ReplyCache
 
 if TYPE_CHECKING:
     from foundation.clock import Clock
@@ -105,11 +106,11 @@ class NfsServer:
         late.cancel()
 
     def _listen_all(self) -> None:
-        mount = Dispatcher(self._mounts)
+        mount, replies = Dispatcher(self._mounts), ReplyCache(self._clock)
         if self._one_port:
-            self.nfs_port = self.mount_port = self._tcp(self.nfs_port, Dispatcher([self._nfs, *self._mounts]))
+            self.nfs_port = self.mount_port = self._tcp(self.nfs_port, Dispatcher([self._nfs, *self._mounts], replies))
         else:
-            self.nfs_port = self._tcp(self.nfs_port, Dispatcher([self._nfs]))
+            self.nfs_port = self._tcp(self.nfs_port, Dispatcher([self._nfs], replies))
             self.mount_port = self._tcp(self.mount_port, mount)
         self._udp(self.mount_port, mount)
         if self._portmap:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from namespace.api import Caller, ObjectVerbs
     from protocols.s3.auth.credential import Identity
+    from protocols.s3.codec.form import FormDecoder
     from protocols.s3.codec.uri import Target
     from protocols.s3.http.body import Body
     from protocols.s3.workers import Workers
@@ -28,6 +29,8 @@ class Call(Struct, frozen=True):
     target: Target
     body: Body
     body_length: int | None  # None: HTTP-chunked
+    host: str = ""  # as the client calls this door
+    form: FormDecoder | None = None  # of a POST form, whose fields have been read
 
     @property
     def caller(self) -> Caller:

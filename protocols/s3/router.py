@@ -6,12 +6,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from protocols.s3.auth.credential import AuthType
+from protocols.s3.auth.form import PARAMETERS
+from protocols.s3.codec.conditions import IF_MATCH_SIZE, IF_MATCH_TIME
 from protocols.s3.codec.copysource import RANGE, SOURCE, SOURCE_HEADERS
 from protocols.s3.codec.errors import S3Error
 from protocols.s3.codec.sigv2 import SIGNED_PARAMETERS
 from protocols.s3.codec.uri import Level
 from protocols.s3.object_headers import OVERRIDES
-from protocols.s3.operations import attributes, buckets, copying, deletion, multipart, objects, service
+from protocols.s3.operations import (
+    attributes,
+    buckets,
+    configurations,
+    copying,
+    deletion,
+    forms,
+    multipart,
+    objects,
+    service,
+    versions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -36,11 +49,14 @@ class Operation:
 _LIST = ("prefix", "delimiter", "max-keys", "encoding-type")
 _V1 = frozenset({*_LIST, "marker"})
 _V2 = frozenset({*_LIST, "start-after", "continuation-token", "fetch-owner"})
-_BUCKETS = frozenset({"prefix", "max-buckets", "continuation-token"})
-_RESPONSE = frozenset(OVERRIDES)
+_VERSIONS = frozenset({*_LIST, "key-marker", "version-id-marker"})
+_BUCKETS = frozenset({"prefix", "max-buckets", "continuation-token", "bucket-region"})
+_VERSION = frozenset({"versionId"})
+_PART = frozenset({"partNumber"})
+_READ = _VERSION | _PART | set(OVERRIDES)
 _UPLOADS = frozenset({"prefix", "delimiter", "max-uploads", "encoding-type", "key-marker", "upload-id-marker"})
 _PARTS = frozenset({"max-parts", "part-number-marker", "encoding-type"})
-_PART = frozenset({"partNumber"})
+_LIKENESS = frozenset({IF_MATCH_SIZE, IF_MATCH_TIME})
 _COPY = SOURCE_HEADERS | {"x-amz-metadata-directive", "x-amz-tagging-directive"}
 
 #: (method, level, sub-resource) -> operation. A sub-resource is a parameter that changes what a request means, or, with
@@ -54,12 +70,14 @@ ROUTES: dict[tuple[str, Level, str], Operation] = {
     ("GET", Level.BUCKET, "list-type"): Operation("ListObjectsV2", buckets.list_objects_v2, _V2),
     ("GET", Level.BUCKET, "location"): Operation("GetBucketLocation", buckets.get_bucket_location),
     ("GET", Level.BUCKET, "versioning"): Operation("GetBucketVersioning", buckets.get_bucket_versioning),
+    ("GET", Level.BUCKET, "versions"): Operation("ListObjectVersions", versions.list_object_versions, _VERSIONS),
     ("POST", Level.BUCKET, "delete"): Operation("DeleteObjects", deletion.delete_objects),
+    ("POST", Level.BUCKET, ""): Operation("PostObject", forms.post_object, PARAMETERS),
     ("PUT", Level.OBJECT, ""): Operation("PutObject", objects.put_object),
-    ("GET", Level.OBJECT, ""): Operation("GetObject", objects.get_object, _RESPONSE | _PART),
-    ("HEAD", Level.OBJECT, ""): Operation("HeadObject", objects.head_object, _RESPONSE | _PART),
-    ("DELETE", Level.OBJECT, ""): Operation("DeleteObject", objects.delete_object),
-    ("GET", Level.OBJECT, "attributes"): Operation("GetObjectAttributes", attributes.get_object_attributes),
+    ("GET", Level.OBJECT, ""): Operation("GetObject", objects.get_object, _READ),
+    ("HEAD", Level.OBJECT, ""): Operation("HeadObject", objects.head_object, _READ),
+    ("DELETE", Level.OBJECT, ""): Operation("DeleteObject", deletion.delete_object, _VERSION, _LIKENESS),
+    ("GET", Level.OBJECT, "attributes"): Operation("GetObjectAttributes", attributes.get_object_attributes, _VERSION),
     ("PUT", Level.OBJECT, "+copy"): Operation("CopyObject", copying.copy_object, headers=_COPY, slow=True),
     ("POST", Level.OBJECT, "uploads"): Operation("CreateMultipartUpload", multipart.create_multipart_upload),
     ("PUT", Level.OBJECT, "uploadId"): Operation("UploadPart", multipart.upload_part, _PART),
@@ -72,6 +90,14 @@ ROUTES: dict[tuple[str, Level, str], Operation] = {
     ("DELETE", Level.OBJECT, "uploadId"): Operation("AbortMultipartUpload", multipart.abort_multipart_upload),
     ("GET", Level.OBJECT, "uploadId"): Operation("ListParts", multipart.list_parts, _PARTS),
     ("GET", Level.BUCKET, "uploads"): Operation("ListMultipartUploads", multipart.list_multipart_uploads, _UPLOADS),
+    **{
+        ("GET", Level.BUCKET, name): Operation(operation, configurations.absent(code))
+        for name, (operation, code) in configurations.ABSENT.items()
+    },
+    **{
+        ("GET", Level.BUCKET, name): Operation(operation, configurations.empty(root, content))
+        for name, (operation, root, content) in configurations.EMPTY.items()
+    },
 }
 #: What the table adds for the header that makes a PUT a copy.
 COPY = "+copy"
@@ -79,10 +105,10 @@ COPY = "+copy"
 _IGNORED = frozenset({"x-id"})
 #: Headers that would change what an operation does, by their beginnings.
 _UNSERVED_HEADERS = (
+    "x-amz-bucket-namespace",
     "x-amz-bucket-object-lock",
     "x-amz-bypass-governance",
     "x-amz-copy-source",
-    "x-amz-expected-bucket-owner",
     "x-amz-grant-",
     "x-amz-if-match-",
     "x-amz-metadata-directive",
@@ -91,7 +117,6 @@ _UNSERVED_HEADERS = (
     "x-amz-object-ownership",
     "x-amz-rename-source",
     "x-amz-server-side-encryption",
-    "x-amz-source-expected-bucket-owner",
     "x-amz-tagging",
     "x-amz-website-redirect-location",
     "x-amz-write-offset-bytes",
@@ -113,6 +138,8 @@ def route(method: str, level: Level, identity: Identity) -> Operation:
         name not in operation.params and name not in _IGNORED and name != sub_resource for name in params
     ):
         raise S3Error("NotImplemented")
+    if method == "POST" and identity.auth.form and operation.run is not forms.post_object:
+        raise S3Error("AccessDenied", "A policy allows the upload of an object alone.")
     _check_signed(sub_resource, identity.auth)
     _check_headers(identity.headers, operation.headers)
     return operation

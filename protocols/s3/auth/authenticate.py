@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from protocols.s3.auth import version2, version4
+from protocols.s3.auth import form, version2, version4
 from protocols.s3.auth.credential import AuthType, Identity, PayloadMode
 from protocols.s3.auth.received import V2_PARAMETERS, V4_PARAMETERS
 from protocols.s3.codec.errors import S3Error
@@ -22,13 +22,18 @@ ALLOWED: dict[AuthType, frozenset[PayloadMode]] = {
     AuthType.V4_QUERY: frozenset({PayloadMode.ABSENT, PayloadMode.SIGNED, PayloadMode.UNSIGNED}),
     AuthType.V2_HEADER: frozenset({PayloadMode.ABSENT, PayloadMode.UNSIGNED}),
     AuthType.V2_QUERY: frozenset({PayloadMode.ABSENT, PayloadMode.UNSIGNED}),
+    AuthType.V4_FORM: frozenset({PayloadMode.ABSENT}),
+    AuthType.V2_FORM: frozenset({PayloadMode.ABSENT}),
 }
 _VERIFY: dict[AuthType, Callable[[Received, PayloadMode, Credentials], Identity]] = {
     AuthType.V4_HEADER: version4.verify_header,
     AuthType.V4_QUERY: version4.verify_query,
     AuthType.V2_HEADER: version2.verify_header,
     AuthType.V2_QUERY: version2.verify_query,
+    AuthType.V4_FORM: form.verify_form4,
+    AuthType.V2_FORM: form.verify_form2,
 }
+_FORM_FIELDS = {AuthType.V4_FORM: form.V4_FIELDS, AuthType.V2_FORM: form.V2_FIELDS}
 _MODES = {mode.value: mode for mode in PayloadMode if mode is not PayloadMode.SIGNED}
 _SHA256 = re.compile("[0-9a-f]{64}")
 
@@ -43,7 +48,8 @@ def authenticate(received: Received, credentials: Credentials) -> Identity:
     mode = _payload_mode(received, auth)
     if mode not in ALLOWED[auth]:
         raise S3Error("AccessDenied", "This payload mode does not go with this kind of signature.")
-    if "x-amz-security-token" in received.headers:
+    token = "x-amz-security-token" in received.headers
+    if token or (received.form is not None and "x-amz-security-token" in received.form):
         # No temporary credentials are issued here, so no token is a good one.
         raise S3Error("InvalidToken")
     return _VERIFY[auth](received, mode, credentials)
@@ -64,6 +70,8 @@ def _auth_type(received: Received) -> AuthType:
         found.append(AuthType.V4_QUERY)
     if not V2_PARAMETERS.isdisjoint(params):
         found.append(AuthType.V2_QUERY)
+    if received.form is not None:
+        found += [auth for auth, names in _FORM_FIELDS.items() if not received.form.keys().isdisjoint(names)]
     if not found:
         raise S3Error("AccessDenied")
     if len(found) > 1:

@@ -9,7 +9,7 @@ from protocols.s3.call import Answer, xml_answer
 from protocols.s3.codec.errors import S3Error
 from protocols.s3.codec.listing import list_document, parse_list
 from protocols.s3.codec.xmlread import read_xml
-from protocols.s3.codec.xmlwrite import document
+from protocols.s3.codec.xmlwrite import document, element
 from protocols.s3.intake import take_small_body
 
 if TYPE_CHECKING:
@@ -71,9 +71,9 @@ async def get_bucket_location(call: Call) -> Answer:
 
 
 async def get_bucket_versioning(call: Call) -> Answer:
-    """Answer GetBucketVersioning: versioning was never switched on, for it cannot be yet."""
-    await call.namespace.head_bucket(call.caller, call.bucket)
-    return xml_answer(document("VersioningConfiguration", ""))
+    """Answer GetBucketVersioning: nothing of a bucket that never kept versions."""
+    state = await call.namespace.get_versioning(call.caller, call.bucket)
+    return xml_answer(document("VersioningConfiguration", element("Status", state.capitalize()) if state else ""))
 
 
 async def list_objects(call: Call) -> Answer:

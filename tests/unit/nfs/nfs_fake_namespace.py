@@ -112,7 +112,9 @@ class FakeNamespace:
     async def getattr(self, caller: Caller, file: FileId) -> Attr:
         return (await self._enter(caller, file)).attr
 
-    async def setattr(self, caller: Caller, file: FileId, change: SetAttr, guard_ctime: int | None) -> Wcc:
+    async def setattr(
+        self, caller: Caller, file: FileId, change: SetAttr, guard_ctime: int | None, request: bytes = b""
+    ) -> Wcc:
         node = await self._enter(caller, file)
         self._writable(caller, node)
         if guard_ctime is not None and guard_ctime != node.attr.ctime:
@@ -188,8 +190,15 @@ class FakeNamespace:
         parent.children[name] = (next(self._cookies), node)
         return node, self._touch(parent)
 
-    async def create(
-        self, caller: Caller, directory: FileId, name: bytes, mode: CreateMode, attrs: SetAttr, verifier: bytes
+    async def create(  # noqa: PLR0917 - the verb's own
+        self,
+        caller: Caller,
+        directory: FileId,
+        name: bytes,
+        mode: CreateMode,
+        attrs: SetAttr,
+        verifier: bytes,
+        request: bytes = b"",
     ) -> Made:
         parent = self._nodes.get(directory)
         known = parent.children.get(name) if parent else None
@@ -201,21 +210,32 @@ class FakeNamespace:
         node.verf = verifier if mode == CreateMode.EXCLUSIVE else None
         return Made(node.attr, wcc)
 
-    async def mkdir(self, caller: Caller, directory: FileId, name: bytes, attrs: SetAttr) -> Made:
+    async def mkdir(self, caller: Caller, directory: FileId, name: bytes, attrs: SetAttr, request: bytes = b"") -> Made:
         node, wcc = await self._make(caller, directory, name, FileType.DIRECTORY, attrs)
         return Made(node.attr, wcc)
 
-    async def symlink(self, caller: Caller, directory: FileId, name: bytes, target: bytes, attrs: SetAttr) -> Made:
+    async def symlink(
+        self, caller: Caller, directory: FileId, name: bytes, target: bytes, attrs: SetAttr, request: bytes = b""
+    ) -> Made:
         node, wcc = await self._make(caller, directory, name, FileType.SYMLINK, attrs)
         node.target = target
         return Made(node.attr, wcc)
 
-    async def mknod(self, caller: Caller, directory: FileId, name: bytes, kind: int, rdev: int, attrs: SetAttr) -> Made:
+    async def mknod(  # noqa: PLR0917 - the verb's own
+        self,
+        caller: Caller,
+        directory: FileId,
+        name: bytes,
+        kind: int,
+        rdev: int,
+        attrs: SetAttr,
+        request: bytes = b"",
+    ) -> Made:
         node, wcc = await self._make(caller, directory, name, kind, attrs)
         node.attr = replace(node.attr, rdev=rdev)
         return Made(node.attr, wcc)
 
-    async def remove(self, caller: Caller, directory: FileId, name: bytes) -> Wcc:
+    async def remove(self, caller: Caller, directory: FileId, name: bytes, request: bytes = b"") -> Wcc:
         parent = await self._enter(caller, directory)
         self._writable(caller, parent)
         node = self._find(parent, name)
@@ -227,7 +247,7 @@ class FakeNamespace:
             del self._nodes[node.attr.file]
         return self._touch(parent)
 
-    async def rmdir(self, caller: Caller, directory: FileId, name: bytes) -> Wcc:
+    async def rmdir(self, caller: Caller, directory: FileId, name: bytes, request: bytes = b"") -> Wcc:
         parent = await self._enter(caller, directory)
         node = self._find(parent, name)
         if node.children:
@@ -236,7 +256,15 @@ class FakeNamespace:
         del self._nodes[node.attr.file]
         return self._touch(parent)
 
-    async def rename(self, caller: Caller, source: FileId, name: bytes, target: FileId, new_name: bytes) -> Renamed:
+    async def rename(
+        self,
+        caller: Caller,
+        source: FileId,
+        name: bytes,
+        target: FileId,
+        new_name: bytes,
+        request: bytes = b"",
+    ) -> Renamed:
         old, new = await self._enter(caller, source, target)
         if name not in old.children:
             self._refuse(errors.NotFound(name), old, new)
@@ -246,7 +274,7 @@ class FakeNamespace:
         first = self._touch(old)
         return Renamed(first, first if old is new else self._touch(new))
 
-    async def link(self, caller: Caller, file: FileId, directory: FileId, name: bytes) -> Linked:
+    async def link(self, caller: Caller, file: FileId, directory: FileId, name: bytes, request: bytes = b"") -> Linked:
         node, parent = await self._enter(caller, file, directory)
         if name in parent.children:
             self._refuse(errors.AlreadyExists(name), node, parent)

@@ -11,6 +11,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from foundation.clock import ManualClock
+from protocols.s3.cors import NO_CORS
 from protocols.s3.door import Door
 from protocols.s3.http.site import Limits, Site
 
@@ -86,10 +87,10 @@ class InlineWorkers:
 class House:
     """A site over a fake namespace, with a clock that tests move."""
 
-    def __init__(self, namespace=None, domain=None, limits=None, region=REGION):
+    def __init__(self, namespace=None, domain=None, limits=None, region=REGION, cors=NO_CORS):
         self.namespace = namespace or FakeNamespace()
         self.clock = ManualClock(time.time_ns())
-        door = Door(self.namespace, credentials, self.clock, InlineWorkers(), region, domain)
+        door = Door(self.namespace, credentials, self.clock, InlineWorkers(), region, domain, cors)
         self.site = Site(door.handle, self.clock, limits or Limits())
         self.site.open()
 

@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from s3_fake_uploads import FakeUploads
+from s3_fake_versions import FakeVersions
 
 from foundation import errors
 from namespace.api import Bucket, Listing, ObjectInfo
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _CREATED = 1_600_000_000_000_000_000
 
 
-class FakeNamespace(FakeUploads):
+class FakeNamespace(FakeUploads, FakeVersions):
     def __init__(self) -> None:
         self.buckets: dict[str, dict[bytes, tuple[ObjectInfo, bytes]]] = {}
         self.aborted = 0
@@ -46,6 +47,10 @@ class FakeNamespace(FakeUploads):
     async def head_bucket(self, caller: Caller, bucket: str) -> Bucket:
         self._bucket(bucket)
         return Bucket(bucket, 1, "owner", _CREATED)
+
+    async def owner_of(self, bucket: str) -> str:
+        self._bucket(bucket)
+        return "owner"
 
     async def create_bucket(self, caller: Caller, bucket: str) -> Bucket:
         self._fail()
@@ -79,9 +84,6 @@ class FakeNamespace(FakeUploads):
             raise errors.NotFound
         _check(conditions, found[0], write=False)
         return found
-
-    async def delete_object(self, caller: Caller, bucket: str, key: bytes) -> None:
-        self._bucket(bucket).pop(key, None)
 
     async def list_objects(self, caller: Caller, bucket: str, request: ListRequest) -> Listing:
         objects = self._bucket(bucket)
