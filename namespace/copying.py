@@ -16,10 +16,11 @@ from foundation.crash import crash_point
 from foundation.errors import FsError, InvalidArgument, Unavailable
 from metastore.records import ObjectMeta
 from namespace.assembling import FEW, TRIES, Changed, Slice, assemble, copied_body, is_whole, layout, slice_of
+from namespace.authority import authorize_account, mode_by_acl
 from namespace.conditions import check_source
 from namespace.contents import ContentDraft
 from namespace.edit import Edit, Planned
-from namespace.objects import look
+from namespace.objects import CANNED, look
 from namespace.putting import Said, check_put, plan_object, shown_info
 from namespace.transfer import TransferVerbs
 from namespace.view import View, is_directory
@@ -52,6 +53,7 @@ class CopyVerbs(TransferVerbs):
         self, caller: Caller, source: CopySource, bucket: str, request: PutRequest, *, replace: bool
     ) -> ObjectInfo:
         """Make the source's committed content the object's, with metadata of *request* or of the source."""
+        authorize_account(caller)
         volume = await self._volumes.named(bucket)
         if await self._volumes.named(source.bucket) is not volume:
             return await self.transfer(caller, source, bucket, request, replace=replace)
@@ -96,6 +98,7 @@ class CopyVerbs(TransferVerbs):
         self, caller: Caller, bucket: str, request: PutRequest, sources: Sequence[CopySource]
     ) -> ObjectInfo:
         """Make an object of the *sources*, all of *bucket*, one behind the other."""
+        authorize_account(caller)
         if not 0 < len(sources) <= SOURCES_MAX or any(source.bucket != bucket for source in sources):
             raise InvalidArgument("an object is composed of 1 to 1,000 objects of its own bucket")
         volume = await self._volumes.named(bucket)
@@ -149,8 +152,12 @@ class CopyVerbs(TransferVerbs):
         # What was shown holds for this content from now on, whoever wrote it.
         edit.touch(entry, etag=found.info.etag, etag_seq=image.write_seq)
         before = view.meta(entry)
-        kept = (before.tags, before.acl) if before is not None else ({}, {})
-        edit.put(ObjectMeta(image.vol, image.ino, request.headers, request.user, found.info.checksums, *kept))
+        tags, acl = (before.tags, before.acl) if before is not None else ({}, {})
+        if request.acl:
+            edit.set(entry, mode=mode_by_acl(image, request.acl))
+            acl = {CANNED: request.acl}
+        said = (found.info.checksums, request.tags or tags, acl)
+        edit.put(ObjectMeta(image.vol, image.ino, request.headers, request.user, *said))
         return edit.planned(lambda: shown_info(edit, request.key, image.ino))
 
 

@@ -31,6 +31,7 @@ from namespace.conditions import check_source
 from namespace.contents import ContentDraft, name_part_body
 from namespace.copying import CopyVerbs, copy_slice, look_source
 from namespace.edit import Edit, Planned
+from namespace.objects import CANNED
 from namespace.putting import Said, check_put, plan_object
 from namespace.transfer import pour
 from namespace.upload_body import BodyUpload
@@ -97,7 +98,9 @@ class MultipartVerbs(CopyVerbs):
         upload_id = secrets.token_hex(_ID_BYTES).encode()
 
         def plan(view: View) -> Planned[UploadInfo]:
-            check_put(view, caller, PutRequest(request.key, request.headers, request.user))
+            authorize_account(caller)
+            wanted = PutRequest(request.key, request.headers, request.user, tags=request.tags, acl=request.acl)
+            check_put(view, caller, wanted)
             edit = Edit(view, self._clock.now_ns())
             upload = Upload(
                 volume.vol,
@@ -107,8 +110,8 @@ class MultipartVerbs(CopyVerbs):
                 edit.now_ns,
                 request.headers,
                 request.user,
-                {},
-                {},
+                request.tags,
+                {CANNED: request.acl} if request.acl else {},
                 request.checksum,
             )
             _put_upload(edit, upload)

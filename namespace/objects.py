@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from foundation.aio import gather
-from foundation.errors import FsError, InvalidArgument
+from foundation.errors import FsError, InvalidArgument, IsDeleteMarker, NotFound, VersionNotFound
 from metastore.records import NULL_VERSION
 from namespace.api import NO_CONDITIONS, CopySource, Deleted, DeleteResult
-from namespace.authority import GET
+from namespace.authority import GET, PRIVATE, REMOVE
 from namespace.conditions import check_read, check_write
 from namespace.edit import Edit, Planned
 from namespace.hall import Verbs
@@ -26,7 +26,7 @@ from namespace.view import View, is_directory
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from metastore.records import Inode
+    from metastore.records import Inode, ObjectMeta
     from namespace.api import Caller, Conditions, DeleteTarget, ObjectInfo, OpenObject
     from namespace.snapshot import Pinned
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 #: Keys of one DeleteObjects.
 DELETE_MAX = 1000
+#: What of an object's ACL is kept: the name of the canned one.
+CANNED = "canned"
 
 
 class ObjectVerbs(Verbs):
@@ -79,6 +81,8 @@ class ObjectVerbs(Verbs):
             path = KeyPath(view, caller, key)
             seen = path.object(view)
             if seen is None:
+                depth = min(len(path.found), len(path.components) - 1)
+                REMOVE.require(caller, path.parent(depth), acl=view.volume.acl)
                 check_write(conditions, None, 0)
                 standing = deletion(marker_of(view, caller, path))
                 return Planned(lambda: standing)
@@ -132,18 +136,28 @@ def look(
     version_id: bytes = b"",
 ) -> tuple[ObjectInfo, Inode]:
     """Find an object, or one version of it, that *caller* may read and whose *conditions* hold by *check*."""
-    if version_id:
-        entry, image = look_version(view, caller, key, version_id)
-    else:
-        path = KeyPath(view, caller, key)
-        entry, image = path.existing(view)
-        version_id = NULL_VERSION if is_directory(image) else current_id(view, *path.file_name)
-    GET.require(caller, image)
-    info = object_info(key, image, None if is_directory(image) else view.meta(entry))
+    path = KeyPath(view, caller, key)
+    try:
+        if version_id:
+            entry, image = look_version(view, caller, key, version_id)
+        else:
+            entry, image = path.existing(view)
+            version_id = NULL_VERSION if is_directory(image) else current_id(view, *path.file_name)
+    except (NotFound, VersionNotFound, IsDeleteMarker):
+        path.require_sight(view, caller)
+        raise
+    meta = None if is_directory(image) else view.meta(entry)
+    GET.require(caller, image, acl=canned_acl(meta))
+    info = object_info(key, image, meta)
     if view.volume.versioning:
         info = replace(info, version_id=version_id)
     check(conditions, info.etag, info.last_modified)
     return info, image
+
+
+def canned_acl(meta: ObjectMeta | None) -> str:
+    """Return the canned ACL that was given to an object with *meta*."""
+    return meta.acl.get(CANNED, PRIVATE) if meta is not None else PRIVATE
 
 
 def check_delete(conditions: Conditions, caller: Caller, seen: Inode) -> None:

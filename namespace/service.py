@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from foundation.aio import spawn
+from namespace.access import AccessVerbs
 from namespace.buckets import BucketVerbs
 from namespace.duties import Duties
 from namespace.engine import Engine
@@ -18,6 +19,7 @@ from namespace.multipart import MultipartVerbs
 from namespace.reading import ReadVerb
 from namespace.rename import RenameVerb
 from namespace.setattr import SetAttrVerb
+from namespace.settings import SettingVerbs
 from namespace.sharing import Sharing
 from namespace.tree import TreeVerbs
 from namespace.upload_lists import UploadListVerbs
@@ -51,6 +53,8 @@ class GatefoldNamespace(
     UploadListVerbs,
     ListVerb,
     VersionVerbs,
+    AccessVerbs,
+    SettingVerbs,
 ):
     """One tree per volume, two sets of verbs (`namespace.api.Namespace`)."""
 

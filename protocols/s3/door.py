@@ -17,6 +17,7 @@ from protocols.s3.codec.uri import parse_target
 from protocols.s3.codec.xmlwrite import error_document
 from protocols.s3.errors import describe, is_known
 from protocols.s3.http.head import Disconnected, Refused
+from protocols.s3.owners import Owners
 from protocols.s3.router import route
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Door:
         self._workers = workers
         self._region = region
         self._domain = domain.lower() if domain else None
+        self.owners = Owners()  # whose things are, as answers show it
         self._host_id = secrets.token_urlsafe(24)
         self._numbers = itertools.count(secrets.randbits(60))
 
@@ -105,7 +107,17 @@ class Door:
         trace.access_key = identity.credential.access_key
         operation = route(head.method, target.level, identity)
         trace.operation = operation.name
-        call = Call(self._namespace, self._workers, self._region, identity, target, exchange.body, head.length)
+        call = Call(
+            self._namespace,
+            self._workers,
+            self._region,
+            identity,
+            target,
+            exchange.body,
+            head.length,
+            self._credentials,
+            self.owners,
+        )
         return await operation.run(call)
 
     async def _send(self, exchange: Exchange, answer: Answer, trace: _Trace) -> None:

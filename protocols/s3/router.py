@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from protocols.s3.auth.credential import AuthType
+from protocols.s3.codec.acl import GRANT_HEADERS
 from protocols.s3.codec.errors import S3Error
 from protocols.s3.codec.sigv2 import SIGNED_PARAMETERS
 from protocols.s3.codec.uri import Level
 from protocols.s3.object_headers import OVERRIDES
-from protocols.s3.operations import buckets, deletion, objects, service
+from protocols.s3.operations import acl, buckets, deletion, objects, service, tagging
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -36,23 +37,37 @@ _V1 = frozenset({*_LIST, "marker"})
 _V2 = frozenset({*_LIST, "start-after", "continuation-token", "fetch-owner"})
 _BUCKETS = frozenset({"prefix", "max-buckets", "continuation-token"})
 _RESPONSE = frozenset(OVERRIDES)
+_NONE: frozenset[str] = frozenset()
+_ACL = frozenset({"x-amz-acl"})
+_GRANTS = _ACL | GRANT_HEADERS.keys()
+_PUT = _ACL | {"x-amz-tagging"}
 
 #: (method, level, sub-resource) -> operation. A sub-resource is a parameter that changes what a request means, or, with
 #: `+copy` behind it, such a parameter (or none) beside the header x-amz-copy-source.
 ROUTES: dict[tuple[str, Level, str], Operation] = {
     ("GET", Level.SERVICE, ""): Operation("ListBuckets", service.list_buckets, _BUCKETS),
-    ("PUT", Level.BUCKET, ""): Operation("CreateBucket", buckets.create_bucket),
+    ("PUT", Level.BUCKET, ""): Operation("CreateBucket", buckets.create_bucket, _NONE, _ACL),
     ("HEAD", Level.BUCKET, ""): Operation("HeadBucket", buckets.head_bucket),
     ("DELETE", Level.BUCKET, ""): Operation("DeleteBucket", buckets.delete_bucket),
     ("GET", Level.BUCKET, ""): Operation("ListObjects", buckets.list_objects, _V1),
     ("GET", Level.BUCKET, "list-type"): Operation("ListObjectsV2", buckets.list_objects_v2, _V2),
     ("GET", Level.BUCKET, "location"): Operation("GetBucketLocation", buckets.get_bucket_location),
     ("GET", Level.BUCKET, "versioning"): Operation("GetBucketVersioning", buckets.get_bucket_versioning),
+    ("GET", Level.BUCKET, "tagging"): Operation("GetBucketTagging", tagging.get_bucket_tagging),
+    ("PUT", Level.BUCKET, "tagging"): Operation("PutBucketTagging", tagging.put_bucket_tagging),
+    ("DELETE", Level.BUCKET, "tagging"): Operation("DeleteBucketTagging", tagging.delete_bucket_tagging),
+    ("GET", Level.BUCKET, "acl"): Operation("GetBucketAcl", acl.get_bucket_acl),
+    ("PUT", Level.BUCKET, "acl"): Operation("PutBucketAcl", acl.put_bucket_acl, _NONE, _GRANTS),
     ("POST", Level.BUCKET, "delete"): Operation("DeleteObjects", deletion.delete_objects),
-    ("PUT", Level.OBJECT, ""): Operation("PutObject", objects.put_object),
+    ("PUT", Level.OBJECT, ""): Operation("PutObject", objects.put_object, _NONE, _PUT),
     ("GET", Level.OBJECT, ""): Operation("GetObject", objects.get_object, _RESPONSE),
     ("HEAD", Level.OBJECT, ""): Operation("HeadObject", objects.head_object, _RESPONSE),
     ("DELETE", Level.OBJECT, ""): Operation("DeleteObject", objects.delete_object),
+    ("GET", Level.OBJECT, "tagging"): Operation("GetObjectTagging", tagging.get_object_tagging),
+    ("PUT", Level.OBJECT, "tagging"): Operation("PutObjectTagging", tagging.put_object_tagging),
+    ("DELETE", Level.OBJECT, "tagging"): Operation("DeleteObjectTagging", tagging.delete_object_tagging),
+    ("GET", Level.OBJECT, "acl"): Operation("GetObjectAcl", acl.get_object_acl),
+    ("PUT", Level.OBJECT, "acl"): Operation("PutObjectAcl", acl.put_object_acl, _NONE, _GRANTS),
 }
 #: The header that makes a PUT a copy, and what the table adds for it.
 COPY_SOURCE = "x-amz-copy-source"

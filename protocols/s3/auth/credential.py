@@ -36,6 +36,7 @@ class AuthType(Enum):
     V4_QUERY = "AWS4-HMAC-SHA256 query"
     V2_HEADER = "AWS header"
     V2_QUERY = "AWS query"
+    ANONYMOUS = "none"
 
 
 class PayloadMode(Enum):

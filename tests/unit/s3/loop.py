@@ -6,13 +6,17 @@ from __future__ import annotations
 import time
 
 from s3_fake_namespace import FakeNamespace
-from signing import REGION, credentials
+from signing import CREDENTIAL, REGION, credentials
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from foundation.clock import ManualClock
 from protocols.s3.door import Door
 from protocols.s3.http.site import Limits, Site
+from protocols.s3.owners import Owners
+
+#: The key's own account, and one more.
+OWNERS = Owners([(CREDENTIAL.owner, "me", 1000), ("b" * 64, "you", 2000)])
 
 
 class Wire:
@@ -89,9 +93,15 @@ class House:
     def __init__(self, namespace=None, domain=None, limits=None, region=REGION):
         self.namespace = namespace or FakeNamespace()
         self.clock = ManualClock(time.time_ns())
-        door = Door(self.namespace, credentials, self.clock, InlineWorkers(), region, domain)
+        self.removed = set()
+        door = Door(self.namespace, self.credentials, self.clock, InlineWorkers(), region, domain)
+        door.owners = OWNERS
         self.site = Site(door.handle, self.clock, limits or Limits())
         self.site.open()
+
+    def credentials(self, access_key):
+        """Look a key up, unless the test has removed it."""
+        return None if access_key in self.removed else credentials(access_key)
 
     def connect(self):
         wire = Wire()

@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
+from s3_fake_access import OWNER, FakeAccess
+
 from foundation import errors
 from namespace.api import Bucket, Listing, ObjectInfo
 
@@ -16,8 +20,9 @@ if TYPE_CHECKING:
 _CREATED = 1_600_000_000_000_000_000
 
 
-class FakeNamespace:
+class FakeNamespace(FakeAccess):
     def __init__(self) -> None:
+        super().__init__()
         self.buckets: dict[str, dict[bytes, tuple[ObjectInfo, bytes]]] = {}
         self.aborted = 0
         self.finished = 0
@@ -25,6 +30,7 @@ class FakeNamespace:
         self.closed = 0
         self.error: BaseException | None = None  # raised by the next verb
         self.sink = False  # forget bodies, keep their length
+        self.put_acl = ""  # of the last PUT
 
     def _fail(self) -> None:
         error, self.error = self.error, None
@@ -45,10 +51,11 @@ class FakeNamespace:
         self._bucket(bucket)
         return Bucket(bucket, 1, "owner", _CREATED)
 
-    async def create_bucket(self, caller: Caller, bucket: str) -> Bucket:
+    async def create_bucket(self, caller: Caller, bucket: str, acl: str = "") -> Bucket:
         self._fail()
         if bucket in self.buckets:
             raise errors.BucketOwned
+        self.acls[bucket, b""] = acl or "private"
         self.buckets[bucket] = {}
         return Bucket(bucket, 1, "owner", _CREATED)
 
@@ -92,13 +99,13 @@ class FakeNamespace:
             if name <= request.after or (prefixes and prefixes[-1] == name and cut >= 0):
                 continue
             if len(contents) + len(prefixes) >= request.limit:
-                return Listing(tuple(contents), tuple(prefixes), last or None)
+                return Listing(tuple(contents), tuple(prefixes), last or None, OWNER)
             last = name
             if cut < 0:
-                contents.append(objects[key][0])
+                contents.append(replace(objects[key][0], uid=self.uid))
             else:
                 prefixes.append(name)
-        return Listing(tuple(contents), tuple(prefixes), None)
+        return Listing(tuple(contents), tuple(prefixes), None, OWNER)
 
 
 def _check(conditions: Conditions, info: ObjectInfo | None, *, write: bool) -> None:
@@ -139,8 +146,10 @@ class FakePut:
         if not self._namespace.sink:
             assert etag == hashlib.md5(body).hexdigest().encode()
         request = self._request
-        info = ObjectInfo(request.key, self._size, etag, _CREATED, request.headers, request.user, checksums)
+        said = (request.headers, request.user, checksums)
+        info = ObjectInfo(request.key, self._size, etag, _CREATED, *said, tags=request.tags)
         self._objects[request.key] = (info, body)
+        self._namespace.put_acl = request.acl
         return info
 
     def abort(self) -> None:
