@@ -6,7 +6,6 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
-
 from s3_fake_access import OWNER, FakeAccess
 
 from foundation import errors
