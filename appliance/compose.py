@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from appliance.accounts import Accounts
 from appliance.admin import AdminServer
 from appliance.config import ConfigError
 from appliance.greeting import s3_address
 from appliance.home import CLUSTER, DATABASE, HANDLE, DatabaseUnusable
-from appliance.identities import read_credentials, read_exports
+from appliance.identities import read_exports
 from appliance.postgres.server import PostgresServer
 from appliance.status import greeting_facts, live_facts
 from appliance.succession import Succession
@@ -27,6 +28,7 @@ from storage_engine.ring import Ring
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from appliance.admin import Answers
     from appliance.config import Config
     from appliance.home import Home
     from foundation.clock import Clock
@@ -95,13 +97,26 @@ async def open_gateway(
         await namespace.open(gone)
         succession.settle(run.id)
 
+        accounts = Accounts(metastore, clock)
+        stack.callback(accounts.stop)
+        await accounts.start()
+
+        async def reread_accounts() -> dict[str, Any]:
+            await accounts.reread()
+            return {}
+
+        async def set_bucket(bucket: str, changes: dict[str, str]) -> dict[str, Any]:
+            return await namespace.configure_bucket(bucket, changes)
+
         doors: list[S3Server | NfsServer] = []
         stack.push_async_callback(_close_doors, doors)
-        for door in await _doors(reactor, clock, home, config, metastore, namespace):
+        for door in await _doors(reactor, clock, home, config, metastore, namespace, accounts):
             await door.start()
             doors.append(door)
 
-        answers = {
+        answers: Answers = {
+            "read accounts": reread_accounts,
+            "set bucket": set_bucket,
             "status": lambda: live_facts(metastore, bodies, namespace),
             "greeting": lambda: greeting_facts(metastore, bodies, namespace),
         }
@@ -111,20 +126,26 @@ async def open_gateway(
         yield
 
 
-async def _doors(
-    reactor: Any, clock: Clock, home: Home, config: Config, metastore: MetaStore, namespace: GatefoldNamespace
+async def _doors(  # noqa: PLR0913, PLR0917 - what both doors are made of
+    reactor: Any,
+    clock: Clock,
+    home: Home,
+    config: Config,
+    metastore: MetaStore,
+    namespace: GatefoldNamespace,
+    accounts: Accounts,
 ) -> tuple[S3Server, NfsServer]:
     """Return both doors, not open yet."""
-    credentials = await read_credentials(metastore)
     s3 = S3Server(
         reactor,
         namespace,
-        credentials,
+        accounts.credential,
         clock,
         config.s3.listen,
         config.s3.port,
         config.s3.region,
         config.s3.domain or None,
+        owners=accounts.owners,
     )
     nfs = NfsServer(
         reactor=reactor,

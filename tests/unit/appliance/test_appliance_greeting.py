@@ -12,7 +12,7 @@ FACTS = {
     "version": "1.2",
     "volumes": [{"name": "data"}],
     "exports": [{"path": "/data"}],
-    "key": {"access_key": "GFKEY", "secret_key": "hidden"},
+    "keys": [{"access_key": "GFKEY", "secret_key": "hidden"}],
 }
 
 
