@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from foundation.crash import crash_point
 from foundation.errors import InvalidArgument
 from namespace.hall import Verbs
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from metastore.api import MetaStore
     from namespace.volume import VolumeState
 
-_after_setting = crash_point("settings.after_commit")
 _MODE = re.compile("0?[0-7]{3}")
 _SETGID_MODE = re.compile("0?[0-7]{3}|[0-3][0-7]{3}")
 #: What the operator may set, and what it may be: modes of what S3 makes, and whether odd keys are refused.
@@ -49,5 +47,4 @@ class SettingVerbs(Verbs):
         check_settings(changes)
         volume = await self._volumes.named(bucket)
         await change_settings(self._engine.metastore, volume, changes)
-        _after_setting()
         return volume.row.settings
