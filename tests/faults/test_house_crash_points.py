@@ -50,8 +50,11 @@ NODE_POINTS = [
     ("node.delete.after_tombstone", 2),
 ]
 #: Passed by verbs that no door offers yet (copies, uploads), and by bodies of over 4,000 MiB, which no test sends: the
-#: unit tests and the model of the object verbs die at these in process, and look for the same.
-IN_PROCESS_POINTS = ("draft.after_chunk", "copy.after_name", "complete.after_name", "reap.after_chunk")
+#: unit tests and the model of the object verbs die at these in process, and look for the same. The last is an ACL's.
+IN_PROCESS_POINTS = (
+    *("draft.after_chunk", "copy.after_name", "complete.after_name", "reap.after_chunk"),
+    "bucket_acl.after_setting",
+)
 AFTERWARDS = 30
 #: Passed only while a gateway starts, where a death at the first start ends `serve`.
 START_POINTS = ["take_volume.after_commit", "volumes.after_take"]

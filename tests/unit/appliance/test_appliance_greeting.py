@@ -38,6 +38,12 @@ def test_the_greeting_has_everything_to_begin_with() -> None:
     assert "others" not in text
 
 
+def test_a_house_without_keys_is_greeted_all_the_same() -> None:
+    text = "\n".join(greeting(config(), {**FACTS, "keys": []}))
+    assert "127.0.0.1:/data" in text
+    assert "secret" not in text
+
+
 def test_open_to_all_interfaces_it_also_speaks_to_other_hosts_and_warns() -> None:
     text = "\n".join(greeting(config("0.0.0.0"), FACTS))
     assert "127.0.0.1:/data" in text, "the line for this machine"
