@@ -19,7 +19,7 @@ setup(
     package_data={"": ["py.typed", "*.mako", "*.md"]},
     install_requires=[
         "alembic>=1.13,<2",
-        "awscrt>=0.23.4,<1",
+        "awscrt>=0.31.3,<1",
         "click>=8.1,<9",
         "google-crc32c>=1.6,<2",
         "httptools>=0.6.4,<1",

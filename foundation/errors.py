@@ -149,6 +149,14 @@ class PartTooSmall(FsError):
     """A part that is not the last has less than the least size of a part."""
 
 
+class CompletionMismatch(FsError):
+    """What the caller says of a multipart upload's whole does not fit its parts: the size, or the kind of checksum."""
+
+
+class NothingToChange(FsError):
+    """An object would be copied onto itself, and nothing of it would change."""
+
+
 class RangeNotSatisfiable(FsError):
     """The range starts past the end of the object."""
 

@@ -148,6 +148,7 @@ class ObjectMeta(Struct, frozen=True, gc=False):
     checksums: dict[str, str] = {}
     tags: dict[str, str] = {}
     acl: dict[str, str] = {}
+    parts: dict[str, str] = {}  # of an upload: `sizes` (`9999x8388608 1x77`), and what else the namespace packs
 
     @property
     def key(self) -> tuple[int]:

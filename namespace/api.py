@@ -19,9 +19,12 @@ from namespace.access_api import Acl as Acl
 from namespace.access_api import Grant as Grant
 from namespace.access_api import Grantee as Grantee
 from namespace.access_api import Permission as Permission
+from namespace.object_parts import ObjectPart as ObjectPart
+from namespace.object_parts import ObjectParts as ObjectParts
 from namespace.objects_api import NO_CONDITIONS as NO_CONDITIONS
 from namespace.objects_api import Bucket as Bucket
 from namespace.objects_api import Conditions as Conditions
+from namespace.objects_api import CopyDirectives as CopyDirectives
 from namespace.objects_api import CopySource as CopySource
 from namespace.objects_api import Deleted as Deleted
 from namespace.objects_api import DeleteTarget as DeleteTarget
@@ -32,6 +35,7 @@ from namespace.objects_api import ObjectVerbs as ObjectVerbs
 from namespace.objects_api import OpenObject as OpenObject
 from namespace.objects_api import PutRequest as PutRequest
 from namespace.objects_api import PutSession as PutSession
+from namespace.uploads_api import Completion as Completion
 from namespace.uploads_api import PartChoice as PartChoice
 from namespace.uploads_api import PartInfo as PartInfo
 from namespace.uploads_api import PartPage as PartPage

@@ -119,7 +119,7 @@ def _strip_meta(edit: Edit, entry: InodeEntry, image: Inode) -> None:
 
 def _as_shown(meta: ObjectMeta, image: Inode) -> ObjectMeta:
     """Return the metadata that S3 shows of *image* (see `metadata`)."""
-    return meta if is_as_put(image) else replace(meta, user=edited_user(meta.user, image.mtime), checksums={})
+    return meta if is_as_put(image) else replace(meta, user=edited_user(meta.user, image.mtime), checksums={}, parts={})
 
 
 def _forget_overlay(entry: InodeEntry) -> None:

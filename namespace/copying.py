@@ -9,27 +9,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
-from msgspec.structs import replace as with_fields
 
 from foundation.aio import gather
 from foundation.crash import crash_point
-from foundation.errors import FsError, InvalidArgument, Unavailable
+from foundation.errors import FsError, InvalidArgument, NothingToChange, Unavailable
 from metastore.records import ObjectMeta
 from namespace.assembling import FEW, TRIES, Changed, Slice, assemble, copied_body, is_whole, layout, slice_of
 from namespace.authority import authorize_account, mode_by_acl
 from namespace.conditions import check_source
 from namespace.contents import ContentDraft
 from namespace.edit import Edit, Planned
+from namespace.object_parts import kept_parts
 from namespace.objects import CANNED, look
 from namespace.putting import Said, check_put, plan_object, shown_info
-from namespace.transfer import TransferVerbs
+from namespace.transfer import TransferVerbs, described
 from namespace.view import View, is_directory
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from metastore.records import Inode
-    from namespace.api import Caller, CopySource, ObjectInfo, PutRequest
+    from namespace.api import Caller, CopyDirectives, CopySource, ObjectInfo, PutRequest
     from namespace.volume import VolumeState
 
 T = TypeVar("T")
@@ -43,21 +43,20 @@ class Found(Struct, frozen=True):
 
     info: ObjectInfo
     image: Inode
-    tags: dict[str, str]
 
 
 class CopyVerbs(TransferVerbs):
     """CopyObject and compose."""
 
     async def copy_object(
-        self, caller: Caller, source: CopySource, bucket: str, request: PutRequest, *, replace: bool
+        self, caller: Caller, source: CopySource, bucket: str, request: PutRequest, directives: CopyDirectives
     ) -> ObjectInfo:
-        """Make the source's committed content the object's, with metadata of *request* or of the source."""
+        """Make the source's committed content the object's, with metadata as *directives* say."""
         authorize_account(caller)
         volume = await self._volumes.named(bucket)
         if await self._volumes.named(source.bucket) is not volume:
-            return await self.transfer(caller, source, bucket, request, replace=replace)
-        return await self._trying(lambda: self._copy_here(volume, caller, source, request, replace=replace))
+            return await self.transfer(caller, source, bucket, request, directives)
+        return await self._trying(lambda: self._copy_here(volume, caller, source, request, directives))
 
     async def _trying(self, attempt: Callable[[], Awaitable[T]]) -> T:
         for _ in range(TRIES):
@@ -68,21 +67,21 @@ class CopyVerbs(TransferVerbs):
         raise Unavailable("the source keeps changing")
 
     async def _copy_here(
-        self, volume: VolumeState, caller: Caller, source: CopySource, request: PutRequest, *, replace: bool
+        self, volume: VolumeState, caller: Caller, source: CopySource, request: PutRequest, directives: CopyDirectives
     ) -> ObjectInfo:
         def plan(view: View) -> Planned[Any]:  # of ObjectInfo, or of (Found, content) where more is to do
             found = look_source(view, caller, source)
             image = found.image
             target = check_put(view, caller, request, image.size).object(view)
             if target is not None and target.ino == image.ino and target.nlink == 1 and is_whole(source):
-                if not replace:
-                    raise InvalidArgument("an object copied onto itself, and nothing to change")
+                if not (directives.metadata or directives.tags or directives.checksums):
+                    raise NothingToChange("an object copied onto itself")
                 if not view.volume.versioning:
-                    return self._describe(view, found, request)
+                    return self._describe(view, found, source, request, directives)
             content = view.number("content")
             if image.extents > FEW or not is_whole(source):
                 return Planned(lambda: (found, content))
-            said, wanted = described(found, source, request, replace=replace)
+            said, wanted = described(found.info, source, request, directives)
             body = copied_body(view, view.entry(image.ino), content)
             return plan_object(Edit(view, self._clock.now_ns()), caller, wanted, body, said)
 
@@ -91,7 +90,7 @@ class CopyVerbs(TransferVerbs):
             _after_name()
             return outcome
         found, content = outcome
-        said, wanted = described(found, source, request, replace=replace)
+        said, wanted = described(found.info, source, request, directives)
         return await self._name_slices(volume, caller, wanted, said, [(source, found)], content)
 
     async def compose(
@@ -145,27 +144,29 @@ class CopyVerbs(TransferVerbs):
         _after_name()
         return info
 
-    def _describe(self, view: View, found: Found, request: PutRequest) -> Planned[ObjectInfo]:
+    def _describe(
+        self, view: View, found: Found, source: CopySource, request: PutRequest, directives: CopyDirectives
+    ) -> Planned[ObjectInfo]:
         """Plan a copy of an object onto itself: what is said of it changes, its content does not."""
         image, entry = found.image, view.entry(found.image.ino)
         edit = Edit(view, self._clock.now_ns())
         # What was shown holds for this content from now on, whoever wrote it.
         edit.touch(entry, etag=found.info.etag, etag_seq=image.write_seq)
         before = view.meta(entry)
-        tags, acl = (before.tags, before.acl) if before is not None else ({}, {})
+        acl = before.acl if before is not None else {}
+        said, wanted = described(found.info, source, request, directives)
         if request.acl:
             edit.set(entry, mode=mode_by_acl(image, request.acl))
             acl = {CANNED: request.acl}
-        said = (found.info.checksums, request.tags or tags, acl)
-        edit.put(ObjectMeta(image.vol, image.ino, request.headers, request.user, *said))
+        parts = kept_parts(found.info.parts, digests=directives.checksums is None)
+        texts = (wanted.headers, wanted.user, said.checksums, wanted.tags, acl, parts)
+        edit.put(ObjectMeta(image.vol, image.ino, *texts))
         return edit.planned(lambda: shown_info(edit, request.key, image.ino))
 
 
 def look_source(view: View, caller: Caller, source: CopySource) -> Found:
     """Find the object to copy from; raise as a GET does, but PreconditionFailed for any condition that fails."""
-    info, image = look(view, caller, source.key, source.conditions, check_source, source.version_id)
-    meta = None if is_directory(image) else view.meta(view.entry(image.ino))
-    return Found(info, image, meta.tags if meta is not None else {})
+    return Found(*look(view, caller, source.key, source.conditions, check_source, source.version_id))
 
 
 def copy_slice(caller: Caller, source: CopySource, found: Found) -> Slice:
@@ -181,15 +182,6 @@ def copy_slice(caller: Caller, source: CopySource, found: Found) -> Slice:
     if is_directory(image):
         return Slice(0, (), 0, 0, check)  # the key of a directory is an empty object
     return slice_of(image, source, check)
-
-
-def described(found: Found, source: CopySource, request: PutRequest, *, replace: bool) -> tuple[Said, PutRequest]:
-    """Return what is said of a copy: the source's own word of its content, if all of it is copied."""
-    whole = is_whole(source)
-    said = Said(found.info.etag if whole else None, found.info.checksums if whole else {}, found.tags)
-    if replace:
-        return said, request
-    return said, with_fields(request, headers=found.info.headers, user=found.info.user)
 
 
 def _plan_content(view: View) -> Planned[int]:

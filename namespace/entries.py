@@ -86,7 +86,7 @@ class EdgeEntry:
 
 def meta_size(meta: ObjectMeta) -> int:
     """Return about how many bytes *meta* takes in memory."""
-    texts = (meta.headers, meta.user, meta.checksums, meta.tags, meta.acl)
+    texts = (meta.headers, meta.user, meta.checksums, meta.tags, meta.acl, meta.parts)
     return META_COST + sum(HEADER_COST + len(name) + len(value) for each in texts for name, value in each.items())
 
 

@@ -16,22 +16,26 @@ from msgspec.structs import replace
 
 from foundation.crash import crash_point
 from foundation.errors import (
+    AccessDenied,
     FsError,
     InvalidArgument,
     InvalidPart,
     InvalidPartOrder,
+    NotFound,
     PartTooSmall,
     UploadNotFound,
 )
 from metastore.records import Part, Reclaim, Upload
-from namespace.api import PartInfo, PutRequest, UploadInfo
+from namespace.api import NO_CONDITIONS, PartInfo, PutRequest, UploadInfo
 from namespace.assembling import Changed, assemble, is_whole, slice_of_part
 from namespace.authority import authorize_account, authorize_change
+from namespace.checksums import whole_of
 from namespace.conditions import check_source
 from namespace.contents import ContentDraft, name_part_body
 from namespace.copying import CopyVerbs, copy_slice, look_source
 from namespace.edit import Edit, Planned
-from namespace.objects import CANNED
+from namespace.object_parts import UPLOAD, packed_parts
+from namespace.objects import CANNED, look
 from namespace.putting import Said, check_put, plan_object
 from namespace.transfer import pour
 from namespace.upload_body import BodyUpload
@@ -42,7 +46,7 @@ if TYPE_CHECKING:
 
     from namespace.api import (
         Caller,
-        Conditions,
+        Completion,
         CopySource,
         ObjectInfo,
         PartChoice,
@@ -69,6 +73,7 @@ class _PartSession:
         self, namespace: MultipartVerbs, caller: Caller, target: UploadTarget, number: int, body: BodyUpload
     ) -> None:
         """Store as part *number* what comes as *body*."""
+        self.checksum = ""  # of the upload, as it was announced
         self._namespace = namespace
         self._caller = caller
         self._target = target
@@ -122,8 +127,10 @@ class MultipartVerbs(CopyVerbs):
     async def begin_part(self, caller: Caller, target: UploadTarget, number: int) -> _PartSession:
         """Make ready for the body of part *number*; raise UploadNotFound, InvalidArgument for another number."""
         volume = await self._volumes.named(target.bucket)
-        content = await self._engine.run(volume, lambda view: _plan_part(view, caller, target, number))
-        return _PartSession(self, caller, target, number, BodyUpload(self._hall, volume, content))
+        content, checksum = await self._engine.run(volume, lambda view: _plan_part(view, caller, target, number))
+        session = _PartSession(self, caller, target, number, BodyUpload(self._hall, volume, content))
+        session.checksum = checksum
+        return session
 
     async def copy_part(self, caller: Caller, target: UploadTarget, number: int, source: CopySource) -> PartInfo:
         """Make bytes of an object a part, by reference inside a bucket."""
@@ -137,7 +144,7 @@ class MultipartVerbs(CopyVerbs):
     ) -> PartInfo:
         def plan(view: View) -> Planned[tuple[Found, int]]:
             found = look_source(view, caller, source)
-            content = _plan_part(view, caller, target, number).answer()
+            content, _ = _plan_part(view, caller, target, number).answer()
             return Planned(lambda: (found, content))
 
         found, content = await self._engine.run(volume, plan)
@@ -194,24 +201,18 @@ class MultipartVerbs(CopyVerbs):
 
         return await self._engine.run(volume, plan)
 
-    async def complete_upload(
-        self,
-        caller: Caller,
-        target: UploadTarget,
-        parts: Sequence[PartChoice],
-        conditions: Conditions,
-        checksums: dict[str, str],
-    ) -> ObjectInfo:
-        """Make an object of *parts* and end the upload, in one Change.
+    async def complete_upload(self, caller: Caller, target: UploadTarget, completion: Completion) -> ObjectInfo:
+        """Make an object of the parts and end the upload, in one Change.
 
-        Asked again, with the same parts, it answers the same as long as this gateway remembers.
+        Asked again, with the same parts, it answers the same as long as this gateway remembers, or the object is there.
         """
         volume = await self._volumes.named(target.bucket)
-        chosen = tuple(parts)
+        parts = tuple(completion.parts)
         try:
-            return await self._trying(lambda: self._complete(volume, caller, target, chosen, conditions, checksums))
+            return await self._trying(lambda: self._complete(volume, caller, target, parts, completion))
         except UploadNotFound:
-            return await self._engine.run(volume, lambda view: _plan_completed(view, caller, target, chosen))
+            # A client that lost the answer asks again.
+            return await self._engine.run(volume, lambda view: _plan_completed(view, caller, target, parts))
 
     async def _complete(
         self,
@@ -219,31 +220,30 @@ class MultipartVerbs(CopyVerbs):
         caller: Caller,
         target: UploadTarget,
         parts: tuple[PartChoice, ...],
-        conditions: Conditions,
-        checksums: dict[str, str],
+        completion: Completion,
     ) -> ObjectInfo:
-        def plan(view: View) -> Planned[tuple[list[Part], int]]:
+        def plan(view: View) -> Planned[tuple[Upload, list[Part], int]]:
             upload = find_upload_of(view, caller, target)
             chosen = chosen_parts(find_parts(view, upload), parts)
-            request = PutRequest(target.key, upload.headers, upload.user, conditions)
-            check_put(view, caller, request, sum(part.size for part in chosen))
+            check_put(view, caller, object_of(upload, completion), sum(part.size for part in chosen))
             content = view.number("content")
-            return Planned(lambda: (chosen, content))
+            return Planned(lambda: (upload, chosen, content))
 
-        chosen, content = await self._engine.run(volume, plan)
+        begun, chosen, content = await self._engine.run(volume, plan)
+        checksums = whole_of(begun.checksum, chosen, completion)
         slices = [slice_of_part(part, _still(caller, target, part)) for part in chosen]
         draft = ContentDraft(self._hall, volume, content)
         body = await assemble(self._engine.metastore, draft, slices)
-        etag = etag_of_parts(chosen)
+        packed = packed_parts(chosen, begun.checksum, begun.upload_id)
+        said = Said(etag_of_parts([part.etag for part in chosen]), checksums, packed)
 
         def name(view: View) -> Planned[ObjectInfo]:
             upload = find_upload_of(view, caller, target)
             if chosen_parts(find_parts(view, upload), parts) != chosen:
                 raise Changed
-            request = PutRequest(target.key, upload.headers, upload.user, conditions)
             edit = Edit(view, self._clock.now_ns())
             _put_upload(edit, replace(upload, ended=edit.now_ns))
-            planned = plan_object(edit, caller, request, body, Said(etag, checksums, upload.tags, upload.acl))
+            planned = plan_object(edit, caller, object_of(upload, completion), body, said)
 
             def answer() -> ObjectInfo:
                 info = planned.answer()
@@ -281,6 +281,12 @@ def find_upload_of(view: View, caller: Caller, target: UploadTarget) -> Upload:
     return upload
 
 
+def object_of(upload: Upload, completion: Completion) -> PutRequest:
+    """Return what the upload's object is put as."""
+    acl = upload.acl.get(CANNED, "")
+    return PutRequest(upload.object_key, upload.headers, upload.user, completion.conditions, upload.tags, acl)
+
+
 def upload_info(upload: Upload) -> UploadInfo:
     """Return an upload as doors show it."""
     return UploadInfo(upload.object_key, upload.upload_id, upload.initiated, upload.owner, upload.checksum)
@@ -310,10 +316,10 @@ def chosen_parts(there: dict[int, Part | None], wanted: Sequence[PartChoice]) ->
     return chosen
 
 
-def etag_of_parts(parts: Sequence[Part]) -> bytes:
-    """Return the ETag of an object made of *parts*: the MD5 of their MD5s, and how many they are."""
-    digests = b"".join(_digest(part.etag) for part in parts)
-    return f"{md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}".encode()
+def etag_of_parts(etags: Sequence[bytes]) -> bytes:
+    """Return the ETag of an object made of parts with these *etags*: the MD5 of their MD5s, and how many they are."""
+    digests = b"".join(map(_digest, etags))
+    return f"{md5(digests, usedforsecurity=False).hexdigest()}-{len(etags)}".encode()
 
 
 def _digest(etag: bytes) -> bytes:
@@ -343,22 +349,42 @@ def _still(caller: Caller, target: UploadTarget, part: Part) -> Callable[[View],
     return check
 
 
-def _plan_part(view: View, caller: Caller, target: UploadTarget, number: int) -> Planned[int]:
-    """Plan the content number of a part that the caller may send."""
+def _plan_part(view: View, caller: Caller, target: UploadTarget, number: int) -> Planned[tuple[int, str]]:
+    """Plan the content number of a part that the caller may send, and tell the checksum that the upload announced."""
     if not 1 <= number <= PARTS_MAX:
         raise InvalidArgument("part numbers are 1 to 10,000")
-    find_upload_of(view, caller, target)
+    upload = find_upload_of(view, caller, target)
     check_put(view, caller, PutRequest(target.key, {}, {}))
     content = view.number("content")
-    return Planned(lambda: content)
+    return Planned(lambda: (content, upload.checksum))
 
 
 def _plan_completed(
     view: View, caller: Caller, target: UploadTarget, parts: tuple[PartChoice, ...]
 ) -> Planned[ObjectInfo]:
-    upload, info = find_completed(view, target.upload_id, target.key, parts)
-    authorize_account(caller, upload.owner, view.volume.row.owner)
+    try:
+        upload, info = find_completed(view, target.upload_id, target.key, parts)
+    except UploadNotFound:
+        info = _made_by(view, caller, target, parts)
+    else:
+        authorize_account(caller, upload.owner, view.volume.row.owner)
     return Planned(lambda: info)
+
+
+def _made_by(view: View, caller: Caller, target: UploadTarget, parts: tuple[PartChoice, ...]) -> ObjectInfo:
+    """Return the object, if it is the one that the upload made of these *parts*; raise UploadNotFound.
+
+    Nobody else knows an upload that was completed before the gateway began.
+    """
+    try:
+        info, _ = look(view, caller, target.key, NO_CONDITIONS)
+        made = info.parts.get(UPLOAD, "").encode() == target.upload_id
+        same = made and info.etag == etag_of_parts([part.etag for part in parts])
+    except (NotFound, AccessDenied, InvalidArgument):
+        same = False
+    if not same:
+        raise UploadNotFound("no such upload")
+    return info
 
 
 def _put_upload(edit: Edit, upload: Upload) -> None:

@@ -55,21 +55,20 @@ class ObjectVerbs(Verbs):
         """Open all of the object, or version, that *source* names."""
         volume = await self._volumes.named(source.bucket)
 
-        def plan(view: View) -> Planned[tuple[ObjectInfo, Pinned, dict[str, str]]]:
+        def plan(view: View) -> Planned[tuple[ObjectInfo, Pinned]]:
             info, image = look(view, caller, source.key, source.conditions, check, source.version_id)
             entry = view.entry(image.ino)
             pinned = pin(view, entry, image)
             opened = (pinned.open,) if isinstance(pinned, Snapshot) else ()
-            tags = entry.meta.tags if entry.meta is not None else {}
-            return Planned(lambda: (info, pinned, tags), None, opened)
+            return Planned(lambda: (info, pinned), None, opened)
 
         token = volume.begin_read(self._clock.now_ns())
         try:
-            info, pinned, tags = await self._engine.run(volume, plan)
+            info, pinned = await self._engine.run(volume, plan)
         except BaseException:
             volume.end_read(token)
             raise
-        return ObjectReader(info, tags, pinned, volume, (self._engine, self._bodies), token)
+        return ObjectReader(info, pinned, volume, (self._engine, self._bodies), token)
 
     async def delete_object(
         self, caller: Caller, bucket: str, key: bytes, conditions: Conditions = NO_CONDITIONS

@@ -47,6 +47,7 @@ class ObjectInfo(Struct, frozen=True, gc=False):
     checksums: dict[str, str]  # base64 by lower-case algorithm: crc32, crc32c, crc64nvme, sha1, sha256
     version_id: bytes = b""  # empty: the bucket never kept versions
     tags: dict[str, str] = {}
+    parts: dict[str, str] = {}  # packed: `ObjectParts` reads it; empty: it was not uploaded in parts
     uid: int = -1  # the file's owner, in listings; -1: not told
 
 
@@ -73,6 +74,14 @@ class CopySource(Struct, frozen=True, gc=False):
     start: int = 0
     end: int | None = None  # None: to the end
     version_id: bytes = b""  # empty: the current version
+
+
+class CopyDirectives(Struct, frozen=True, gc=False):
+    """What of a copy is the request's, and not the source's."""
+
+    metadata: bool = False  # headers and user metadata
+    tags: bool = False
+    checksums: dict[str, str] | None = None  # of the whole source, as the caller has computed them
 
 
 class DeleteTarget(Struct, frozen=True, gc=False):
@@ -168,13 +177,16 @@ class ObjectVerbs(UploadVerbs, AccessVerbs, Protocol):
         """
 
     async def copy_object(
-        self, caller: Caller, source: CopySource, bucket: str, request: PutRequest, *, replace: bool
+        self, caller: Caller, source: CopySource, bucket: str, request: PutRequest, directives: CopyDirectives
     ) -> ObjectInfo:
         """Make the source's committed content the object's; inside a bucket no byte moves.
 
-        With *replace* the headers and user metadata are *request*'s, else the source's. An object copied onto itself
-        keeps content and Last-Modified, or is a new version; raise InvalidArgument if that would change nothing.
+        What *directives* do not give to *request* is as the source has it. An object copied onto itself keeps content
+        and Last-Modified, or is a new version; raise NothingToChange if that would change nothing.
         """
+
+    async def open_source(self, caller: Caller, source: CopySource) -> OpenObject:
+        """Open all of what a copy would read; raise as the copy would."""
 
     async def compose(
         self, caller: Caller, bucket: str, request: PutRequest, sources: Sequence[CopySource]

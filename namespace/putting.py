@@ -89,13 +89,11 @@ class Said(Struct, frozen=True):
 
     etag: bytes | None
     checksums: dict[str, str] = {}
-    tags: dict[str, str] = {}  # where the request has none: those of a copy's source, or of an upload
-    acl: dict[str, str] = {}  # the same of an upload
+    parts: dict[str, str] = {}
 
 
 def plan_object(edit: Edit, caller: Caller, request: PutRequest, body: Body, said: Said) -> Planned[ObjectInfo]:
     """Check permission, conflicts and conditions, and plan that *body* is the object's content."""
-    request = replace(request, tags=request.tags or said.tags, acl=request.acl or said.acl.get(CANNED, ""))
     path = check_put(edit.view, caller, request, body.size)
     if path.names_directory and not _has_body(request, body.size):
         made = put_marker(edit, caller, path, request.acl)
@@ -160,9 +158,9 @@ def _put_file(
     if target is not None and request.acl:
         edit.replace(ino, mode=mode_by_acl(target, request.acl))
     acl = {CANNED: request.acl} if request.acl else {}
-    if request.headers or request.user or said.checksums or request.tags or acl:
-        vol = edit.view.volume.vol
-        edit.put(ObjectMeta(vol, ino, request.headers, request.user, said.checksums, request.tags, acl))
+    if request.headers or request.user or said.checksums or request.tags or acl or said.parts:
+        texts = (request.headers, request.user, said.checksums, request.tags, acl, said.parts)
+        edit.put(ObjectMeta(edit.view.volume.vol, ino, *texts))
     elif target is not None and target.nlink == 1:
         edit.drop_meta(ino)
     version_id = made_id(edit)

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec.structs import replace as with_fields
 
 from namespace.assembling import end_of, is_whole
+from namespace.authority import authorize_account
 from namespace.conditions import check_source
+from namespace.object_parts import copied_parts, kept_parts
 from namespace.objects import ObjectVerbs
 from namespace.putting import PutVerb, Said
 
 if TYPE_CHECKING:
-    from namespace.api import Buffer, Caller, CopySource, ObjectInfo, PutRequest
+    from namespace.api import Buffer, Caller, CopyDirectives, CopySource, ObjectInfo, OpenObject, PutRequest
     from namespace.snapshot import ObjectReader
 
 #: What one read of a source asks for.
@@ -28,24 +30,40 @@ class Sink(Protocol):
 class TransferVerbs(ObjectVerbs, PutVerb):
     """What moves bytes from object to object."""
 
+    async def open_source(self, caller: Caller, source: CopySource) -> OpenObject:
+        """Open all of the object, or version, that a copy would read."""
+        authorize_account(caller)
+        return await self._open(caller, source, check_source)
+
     async def transfer(
-        self, caller: Caller, source: CopySource, bucket: str, request: PutRequest, *, replace: bool
+        self, caller: Caller, source: CopySource, bucket: str, request: PutRequest, directives: CopyDirectives
     ) -> ObjectInfo:
         """Copy an object from another volume; the source's own word of its content goes with the whole of it."""
         reader = await self._open(caller, source, check_source)
         try:
-            info = reader.info
-            wanted = request if replace else with_fields(request, headers=info.headers, user=info.user)
+            said, wanted = described(reader.info, source, request, directives)
             session = await self.begin_put(caller, bucket, wanted)
             try:
                 await pour(reader, source, session)
             except BaseException:
                 session.abort()
                 raise
-            said = Said(info.etag, info.checksums, reader.tags) if is_whole(source) else Said(None)
             return await session.finish_as(said)
         finally:
             reader.close()
+
+
+def described(
+    info: ObjectInfo, source: CopySource, request: PutRequest, directives: CopyDirectives
+) -> tuple[Said, PutRequest]:
+    """Return what is said of a copy: the source's own word of its content, if all of it is copied."""
+    wanted = request if directives.metadata else with_fields(request, headers=info.headers, user=info.user)
+    wanted = wanted if directives.tags else with_fields(wanted, tags=info.tags)
+    if not is_whole(source):
+        return Said(None), wanted
+    checksums = info.checksums if directives.checksums is None else directives.checksums
+    parts = copied_parts(kept_parts(info.parts, digests=directives.checksums is None))
+    return Said(info.etag, checksums, parts), wanted
 
 
 async def pour(reader: ObjectReader, source: CopySource, sink: Sink) -> None:

@@ -30,13 +30,23 @@ class PartChoice(Struct, frozen=True, gc=False):
     checksums: dict[str, str] = {}
 
 
+class Completion(Struct, frozen=True, gc=False):
+    """What CompleteMultipartUpload says: the parts, and what the caller takes the whole for; all of it is compared."""
+
+    parts: Sequence[PartChoice]
+    conditions: Conditions
+    checksums: dict[str, str] = {}  # of the whole, as in ObjectInfo
+    kind: str = ""  # of the checksum: COMPOSITE or FULL_OBJECT; empty: not said
+    size: int | None = None
+
+
 class UploadRequest(Struct, frozen=True, gc=False):
     """What CreateMultipartUpload says of the object to be."""
 
     key: bytes
     headers: dict[str, str]
     user: dict[str, str]
-    checksum: str = ""  # algorithm and type announced, kept for the door
+    checksum: str = ""  # announced: algorithm and kind (`crc32 COMPOSITE`); empty: crc64nvme, of the whole
     tags: dict[str, str] = {}
     acl: str = ""  # as in PutRequest
 
@@ -91,6 +101,8 @@ class UploadPage(Struct, frozen=True, gc=False):
 class PartSession(Protocol):
     """A part whose body is on its way. Exactly one of `finish` and `abort` ends it."""
 
+    checksum: str  # of the upload, as in UploadRequest: which checksum of the part `finish` should be given
+
     async def write(self, data: Buffer) -> None:
         """Take more of the body; returns when there is room for the next piece. *data* must stay unchanged."""
 
@@ -116,17 +128,11 @@ class UploadVerbs(Protocol):
     async def copy_part(self, caller: Caller, target: UploadTarget, number: int, source: CopySource) -> PartInfo:
         """Make bytes of an object a part; inside a bucket no byte moves."""
 
-    async def complete_upload(
-        self,
-        caller: Caller,
-        target: UploadTarget,
-        parts: Sequence[PartChoice],
-        conditions: Conditions,
-        checksums: dict[str, str],
-    ) -> ObjectInfo:
-        """Make an object of *parts*, with *checksums* of the whole as the door has proven them, and end the upload.
+    async def complete_upload(self, caller: Caller, target: UploadTarget, completion: Completion) -> ObjectInfo:
+        """Make an object of the parts, with a checksum made of theirs, and end the upload.
 
-        Raise UploadNotFound, InvalidPart, InvalidPartOrder or PartTooSmall, and whatever a PUT may be refused with.
+        Raise UploadNotFound, InvalidPart, InvalidPartOrder, PartTooSmall, BadDigest or CompletionMismatch, and whatever
+        a PUT may be refused with.
         """
 
     async def abort_upload(self, caller: Caller, target: UploadTarget) -> None:

@@ -9,7 +9,9 @@ from hall import ROOT, MemoryHall, run
 
 from namespace.api import (
     Caller,
+    Completion,
     Conditions,
+    CopyDirectives,
     CopySource,
     PartChoice,
     PartInfo,
@@ -52,9 +54,13 @@ class ObjectHall(MemoryHall):
             reader.close()
 
     def copy(self, source: bytes, key: bytes, *, replace: bool = False, bucket: str = "bucket", **fields: Any) -> Any:
-        """Copy an object."""
+        """Copy an object; tags that are given replace the source's."""
         request = PutRequest(key, **{"headers": {}, "user": {}, **fields})
-        return run(self.ns.copy_object(ROOT, CopySource("bucket", source), bucket, request, replace=replace))
+        return run(
+            self.ns.copy_object(
+                ROOT, CopySource("bucket", source), bucket, request, CopyDirectives(replace, "tags" in fields)
+            )
+        )
 
     def file(self, name: bytes) -> Any:
         """Return the handle of a name in the root."""
@@ -82,7 +88,9 @@ class ObjectHall(MemoryHall):
     def complete(self, target: UploadTarget, parts: list[PartInfo], conditions: Conditions | None = None) -> Any:
         """Complete an upload."""
         return run(
-            self.ns.complete_upload(ROOT, target, [choice(part) for part in parts], conditions or Conditions(), {})
+            self.ns.complete_upload(
+                ROOT, target, Completion([choice(part) for part in parts], conditions or Conditions())
+            )
         )
 
     def settle(self) -> None:

@@ -74,7 +74,7 @@ async def sound_volume(store, name="bucket"):
     versions = (s.version, s.newest, s.marker)
     s.gone = Reclaim(vol, content + 4, 8)
     s.draft = Reclaim(vol, content + 5, 9, epoch=1)
-    s.meta = ObjectMeta(vol, s.one.ino, {}, {"k": "v"})
+    s.meta = ObjectMeta(vol, s.one.ino, {}, {"k": "v"}, parts={"sizes": f"1x{s.one.size - 1} 1x1"})
     inodes = (s.top, s.one, s.two, s.below, s.link, s.old, s.body, s.dead)
     rows = (*inodes, *s.extents, *s.edges, *s.blobs, s.upload, s.part, *versions, s.gone, s.draft, s.meta)
     await committed(store, Change(vol, rows))

@@ -5,6 +5,7 @@ Each yields (rule, number, name, right, detail) of what breaks it, as `metastore
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, TypeAlias
@@ -21,6 +22,7 @@ Broken: TypeAlias = "tuple[str, int, bytes, int | None, str]"
 _LARGEST = (1 << 32) - 1
 _LISTED = (FileType.REGULAR, FileType.DIRECTORY)
 _DEVICES = (FileType.BLOCK, FileType.CHARACTER)
+_SIZES = re.compile(r"[0-9]{1,5}x[0-9]{1,13}( [0-9]{1,5}x[0-9]{1,13})*", re.ASCII)
 
 
 def broken_tree(database: MemoryDatabase, vol: int) -> Iterator[Broken]:
@@ -164,6 +166,12 @@ def _metas(database: MemoryDatabase, vol: int) -> Iterator[Broken]:
         inode = inodes.get((vol, meta.ino))
         if inode is None or inode.type != FileType.REGULAR:
             yield "meta.inode", meta.ino, b"", None, "it belongs to no file"
+            continue
+        sizes = meta.parts.get("sizes")
+        if sizes is not None and inode.etag_seq == inode.write_seq:
+            runs = [run.split("x") for run in sizes.split()] if _SIZES.fullmatch(sizes) else [["1", "-1"]]
+            if sum(int(count) * int(size) for count, size in runs) != inode.size:
+                yield "meta.parts", meta.ino, b"", None, f"parts of {sizes}"
 
 
 def _versions(database: MemoryDatabase, vol: int) -> Iterator[Broken]:

@@ -24,7 +24,7 @@ EXTENT_COLUMNS = quoted(schema.extent.columns, "x.")
 BLOB_COLUMNS = quoted(schema.blob.columns, "b.")
 #: As text: records are decoded from JSON by their own types.
 META_COLUMNS = "m.vol, m.ino, " + ", ".join(
-    f'm."{name}"::text' for name in ("headers", "user", "checksums", "tags", "acl")
+    f'm."{name}"::text' for name in ("headers", "user", "checksums", "tags", "acl", "parts")
 )
 UPLOAD_COLUMNS = (
     "u.vol, u.upload_id, u.object_key, u.owner, u.initiated,"

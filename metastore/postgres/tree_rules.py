@@ -141,12 +141,26 @@ EDGE_RULES: tuple[Rule, ...] = (
     ),
 )
 
+#: What an object's parts add up to; -1 for a text that tells no sizes.
+_PARTS_SIZE = (
+    "CASE WHEN m.parts->>'sizes' ~ '^[0-9]{1,5}x[0-9]{1,13}( [0-9]{1,5}x[0-9]{1,13})*$' THEN"
+    " (SELECT sum(split_part(r, 'x', 1)::bigint * split_part(r, 'x', 2)::bigint)"
+    " FROM unnest(string_to_array(m.parts->>'sizes', ' ')) r) ELSE -1 END"
+)
+
 META_RULES: tuple[Rule, ...] = (
     broken(
         "meta.inode",
         "object_meta",
         "m.ino, ''::bytea, NULL::bigint, 'it belongs to no file'",
         "NOT EXISTS (SELECT 1 FROM inode i WHERE i.vol = m.vol AND i.ino = m.ino AND i.type = 1 OFFSET 0)",
+    ),
+    broken(
+        "meta.parts",
+        "object_meta",
+        "m.ino, ''::bytea, NULL::bigint, format('parts of %s', m.parts->>'sizes')",
+        f"m.parts->>'sizes' IS NOT NULL AND EXISTS (SELECT 1 FROM inode i WHERE i.vol = m.vol AND i.ino = m.ino"
+        f" AND i.type = 1 AND i.etag_seq = i.write_seq AND i.size <> {_PARTS_SIZE} OFFSET 0)",
     ),
 )
 

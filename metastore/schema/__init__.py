@@ -36,4 +36,4 @@ from metastore.schema.volumes import reply_cache as reply_cache
 from metastore.schema.volumes import volume as volume
 
 #: The version of everything below; migration `NNNN` brings a database to version N.
-SCHEMA = 2
+SCHEMA = 3

@@ -128,6 +128,9 @@ object_meta = Table(
     Column("checksums", JSON, nullable=False),
     Column("tags", JSON, nullable=False),
     Column("acl", JSON, nullable=False),
+    # Of an object that was uploaded in parts: their sizes, and what else the namespace packs. As checksums, it is true
+    # only while the inode's etag_seq is its write_seq.
+    Column("parts", JSON, nullable=False),
     key("vol", "ino"),
 )
 

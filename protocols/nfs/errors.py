@@ -59,6 +59,8 @@ STATUS: dict[type[FsError], s] = {
     errors.UploadNotFound: s.NFS3ERR_NOENT,
     errors.InvalidPart: s.NFS3ERR_INVAL,
     errors.InvalidPartOrder: s.NFS3ERR_INVAL,
+    errors.CompletionMismatch: s.NFS3ERR_INVAL,
+    errors.NothingToChange: s.NFS3ERR_INVAL,
     errors.PartTooSmall: s.NFS3ERR_INVAL,
     errors.RangeNotSatisfiable: s.NFS3ERR_INVAL,
     errors.NotSupported: s.NFS3ERR_NOTSUPP,

@@ -96,12 +96,12 @@ class Stream(Protocol):
 
 
 class Answer(Struct, frozen=True):
-    """What goes back: a short *body*, or a *stream* of *length* bytes."""
+    """What goes back: a short *body*, or a *stream* of *length* bytes, or of as many as it has (None)."""
 
     status: int = 200
     headers: list[tuple[str, str]] = []
     body: bytes = b""
-    length: int = 0  # of the stream; counts only with one, or for HEAD
+    length: int | None = 0  # of the stream; counts only with one, or for HEAD
     stream: Stream | None = None
 
 

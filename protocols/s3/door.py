@@ -7,6 +7,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from foundation.errors import NoReply, NotModified, RangeNotSatisfiable
 from protocols.s3.auth.authenticate import authenticate
@@ -18,12 +19,14 @@ from protocols.s3.codec.xmlwrite import error_document
 from protocols.s3.errors import describe, is_known
 from protocols.s3.http.head import Disconnected, Refused
 from protocols.s3.owners import Owners
+from protocols.s3.patience import patient
 from protocols.s3.router import route
 
 if TYPE_CHECKING:
     from foundation.clock import Clock
     from namespace.api import ObjectVerbs
     from protocols.s3.auth.credential import Credentials
+    from protocols.s3.call import Stream
     from protocols.s3.http.exchange import Exchange
     from protocols.s3.http.head import Head
     from protocols.s3.workers import Workers
@@ -118,12 +121,25 @@ class Door:
             self._credentials,
             self.owners,
         )
-        return await operation.run(call)
+        work = operation.run(call)
+        if not operation.slow or head.old:  # HTTP/1.0 cannot tell the end of an answer from its breaking off
+            return await work
+        return await patient(self._clock, exchange.body, work, lambda error: self._late(head, error, trace))
+
+    def _late(self, head: Head, error: Exception, trace: _Trace) -> Answer:
+        """Return the answer for an *error* that came after 200 was said."""
+        if not is_known(error):
+            failure = Failure(error)  # type: ignore[no-untyped-call]  # Twisted gives it no types
+            _log.failure("S3 request {request_id} failed", failure, request_id=trace.request_id)
+        return self._error_answer(head, error, trace)
 
     async def _send(self, exchange: Exchange, answer: Answer, trace: _Trace) -> None:
         """Send *answer*; the first bytes of a stream go with the head."""
         headers = [*answer.headers, ("x-amz-request-id", trace.request_id), ("x-amz-id-2", self._host_id)]
         stream = answer.stream
+        if stream is not None and answer.length is None:
+            await _send_unmeasured(exchange, answer.status, headers, stream)
+            return
         if stream is None:
             length = len(answer.body) or answer.length
             exchange.begin(answer.status, headers, length, [answer.body] if answer.body else [])
@@ -177,6 +193,17 @@ class Door:
             access_key=trace.access_key,
             request_id=trace.request_id,
         )
+
+
+async def _send_unmeasured(exchange: Exchange, status: int, headers: list[tuple[str, str]], stream: Stream) -> None:
+    """Send an answer whose length nobody knows yet."""
+    try:
+        exchange.begin(status, headers, None)
+        while buffers := await stream.next():
+            await exchange.write(buffers)
+        await exchange.end()
+    finally:
+        await stream.close()
 
 
 def _path(head: Head | None) -> str:

@@ -46,6 +46,12 @@ FS_ERRORS: dict[type[FsError], tuple[str, int, str]] = {
     errors.InvalidPart: ("InvalidPart", 400, "One or more of the specified parts could not be found."),
     errors.InvalidPartOrder: ("InvalidPartOrder", 400, "The list of parts was not in ascending order."),
     errors.PartTooSmall: ("EntityTooSmall", 400, "Your proposed upload is smaller than the minimum allowed size."),
+    errors.CompletionMismatch: ("InvalidRequest", 400, "What is said of the whole object does not fit its parts."),
+    errors.NothingToChange: (
+        "InvalidRequest",
+        400,
+        "This copy request is illegal because it is trying to copy an object to itself without changing it.",
+    ),
     errors.RangeNotSatisfiable: ("InvalidRange", 416, "The requested range is not satisfiable."),
     errors.NotSupported: ("NotImplemented", 501, "The operation is not offered for this object."),
     errors.Unavailable: ("ServiceUnavailable", 503, "Service is unable to handle the request. Try again."),

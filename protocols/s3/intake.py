@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from foundation.aio import start
 from protocols.s3.auth.credential import PayloadMode
-from protocols.s3.codec import checksums
+from protocols.s3.codec import checksums as codec
 from protocols.s3.codec.chunked import ChunkedDecoder
 from protocols.s3.codec.errors import S3Error
 
@@ -28,32 +28,52 @@ _MAX_LENGTH_DIGITS = 13
 class Intake:
     """The rules for one body. Nothing it was fed counts before `finish` returned."""
 
-    def __init__(self, identity: Identity, length: int | None) -> None:
-        """Read from the head what the body must be; *length* is that of the HTTP body. Raise S3Error."""
+    def __init__(self, identity: Identity, length: int | None, *, checksums: bool = True) -> None:
+        """Read from the head what the body must be; *length* is that of the HTTP body. Raise S3Error.
+
+        Without *checksums* the x-amz-checksum-* headers are of something else than the body.
+        """
         headers = identity.headers
         mode = identity.payload
-        trailers = checksums.announced_trailers(headers.get("x-amz-trailer", "")) if mode.has_trailer else frozenset()
+        trailers = codec.announced_trailers(headers.get("x-amz-trailer", "")) if mode.has_trailer else frozenset()
         self._decoder: ChunkedDecoder | None = None
         if mode.chunked:
             length = _decoded_length(headers.get("x-amz-decoded-content-length"))
             self._decoder = ChunkedDecoder(identity.chunks, trailers, length)
         if length is not None and length > MAX_BODY_BYTES:
             raise S3Error("EntityTooLarge")
-        self._announced = checksums.announced_checksum(headers, trailers)
+        self._announced = codec.announced_checksum(headers if checksums else {}, trailers)
         # A presigned URL may name the algorithm and leave the sum out: whoever signed it did not know the body.
-        if "x-amz-sdk-checksum-algorithm" in headers and not self._announced and mode is not PayloadMode.ABSENT:
+        named = checksums and "x-amz-sdk-checksum-algorithm" in headers
+        if named and not self._announced and mode is not PayloadMode.ABSENT:
             raise S3Error(
                 "InvalidRequest",
                 "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer "
                 "headers were found.",
             )
-        self._digests = {name: checksums.ALGORITHMS[name][0]() for name in self._announced}
+        self._digests = {name: codec.ALGORITHMS[name][0]() for name in self._announced}
         self._sha256 = hashlib.sha256() if identity.sha256 is not None else None
         self._wanted_sha256 = identity.sha256 or ""
         md5 = headers.get("content-md5")
-        self._wanted_md5 = None if md5 is None else checksums.decode_base64(md5, checksums.MD5_BYTES)
+        self._wanted_md5 = None if md5 is None else codec.decode_base64(md5, codec.MD5_BYTES)
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._seen = 0
+
+    def prove(self, algorithm: str, *, alone: bool = False) -> None:
+        """Have *algorithm* proven, announced or not; raise S3Error if another is announced and it must be *alone*."""
+        others = self._announced.keys() - {algorithm}
+        if alone and others:
+            actual = ", ".join(others)
+            raise S3Error(
+                "InvalidRequest",
+                f"Checksum Type mismatch occurred, expected checksum Type: {algorithm}, actual checksum Type: {actual}",
+            )
+        self._digests.setdefault(algorithm, codec.ALGORITHMS[algorithm][0]())
+
+    def prove_default(self) -> None:
+        """Have the checksum proven that S3 computes where the client announces none."""
+        if not self._announced:
+            self.prove(codec.DEFAULT_ALGORITHM)
 
     def feed(self, raw: bytes) -> bytes:
         """Take a piece of the HTTP body and return what it holds of the object; raise S3Error.
@@ -79,15 +99,13 @@ class Intake:
         md5 = self._md5.digest()
         if self._wanted_md5 is not None and self._wanted_md5 != md5:
             raise S3Error("BadDigest")
-        proven = {}
+        proven = {name: digest.digest() for name, digest in self._digests.items()}
         for name, in_head in self._announced.items():
-            size = checksums.ALGORITHMS[name][1]
-            wanted = in_head or checksums.decode_base64(trailers[checksums.PREFIX + name], size)
-            actual = self._digests[name].digest()
-            if actual != wanted:
+            size = codec.ALGORITHMS[name][1]
+            wanted = in_head or codec.decode_base64(trailers[codec.PREFIX + name], size)
+            if proven[name] != wanted:
                 raise S3Error("BadDigest", f"The {name.upper()} you specified did not match the calculated checksum.")
-            proven[name] = checksums.encode_base64(actual)
-        return md5, proven
+        return md5, {name: codec.encode_base64(value) for name, value in proven.items()}
 
 
 def _decoded_length(text: str | None) -> int | None:
@@ -124,9 +142,9 @@ async def _next(call: Call, intake: Intake) -> bytes:
     return b""
 
 
-async def take_small_body(call: Call, limit: int) -> bytes:
+async def take_small_body(call: Call, limit: int, *, checksums: bool = True) -> bytes:
     """Return a whole body of at most *limit* bytes, verified; raise S3Error MalformedXML if it is longer."""
-    intake = Intake(call.identity, call.body_length)
+    intake = Intake(call.identity, call.body_length, checksums=checksums)
     pieces: list[bytes] = []
     size = 0
 

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from namespace.api import CANNED_ACL_NAMES, PutRequest
 from protocols.s3.call import Answer, header_text
+from protocols.s3.codec.checksums import kind_of
 from protocols.s3.codec.conditions import parse_conditions
 from protocols.s3.codec.dates import format_http
 from protocols.s3.codec.errors import S3Error
 from protocols.s3.codec.tagging import header_tags
+from protocols.s3.object_parts import PART_NUMBER, part_headers
 
 if TYPE_CHECKING:
     from namespace.api import Conditions, ObjectInfo
@@ -72,10 +74,13 @@ def object_answer(call: Call, info: ObjectInfo, part: ByteRange | None, override
     ]
     if info.tags and not call.caller.anonymous:
         headers.append(("x-amz-tagging-count", str(len(info.tags))))
+    checksums = call.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
+    if PART_NUMBER in call.params:
+        headers += part_headers(call, info, checksums=checksums)
     if part is not None:
         headers.append(("content-range", f"bytes {part.offset}-{part.offset + part.length - 1}/{info.size}"))
         return Answer(206, headers, length=part.length)
-    if call.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED":
+    if checksums and PART_NUMBER not in call.params:
         # Of the whole object, so not with a part of it: clients would compare the part.
         headers += checksum_headers(info)
     return Answer(200, headers, length=info.size)
@@ -86,7 +91,12 @@ def checksum_headers(info: ObjectInfo) -> list[tuple[str, str]]:
     if not info.checksums:
         return []
     values = [(f"x-amz-checksum-{name}", value) for name, value in info.checksums.items()]
-    return [*values, ("x-amz-checksum-type", "FULL_OBJECT")]
+    return [*values, ("x-amz-checksum-type", kind_of(info.checksums))]
+
+
+def version_headers(info: ObjectInfo) -> list[tuple[str, str]]:
+    """Return what an answer says of an object's version; nothing in a bucket that never kept any."""
+    return [("x-amz-version-id", info.version_id.decode("latin-1"))] if info.version_id else []
 
 
 def quoted(etag: bytes) -> str:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from protocols.s3.auth.credential import AuthType
 from protocols.s3.codec.acl import GRANT_HEADERS
+from protocols.s3.codec.copysource import RANGE, SOURCE, SOURCE_HEADERS
 from protocols.s3.codec.errors import S3Error
 from protocols.s3.codec.sigv2 import SIGNED_PARAMETERS
 from protocols.s3.codec.uri import Level
 from protocols.s3.object_headers import OVERRIDES
-from protocols.s3.operations import acl, buckets, deletion, objects, service, tagging
+from protocols.s3.operations import acl, attributes, buckets, copying, deletion, multipart, objects, service, tagging
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from protocols.s3.auth.credential import Identity
     from protocols.s3.call import Answer, Call
@@ -27,9 +28,10 @@ class Operation:
     """One operation of S3 and the parameters that it understands."""
 
     name: str
-    run: Callable[[Call], Awaitable[Answer]]
+    run: Callable[[Call], Coroutine[Any, Any, Answer]]
     params: frozenset[str] = frozenset()
     headers: frozenset[str] = frozenset()  # of those that change what an operation does, the ones that it serves
+    slow: bool = False  # it may take longer than a client waits for a first byte
 
 
 _LIST = ("prefix", "delimiter", "max-keys", "encoding-type")
@@ -37,16 +39,19 @@ _V1 = frozenset({*_LIST, "marker"})
 _V2 = frozenset({*_LIST, "start-after", "continuation-token", "fetch-owner"})
 _BUCKETS = frozenset({"prefix", "max-buckets", "continuation-token"})
 _RESPONSE = frozenset(OVERRIDES)
-_NONE: frozenset[str] = frozenset()
 _ACL = frozenset({"x-amz-acl"})
 _GRANTS = _ACL | GRANT_HEADERS.keys()
 _PUT = _ACL | {"x-amz-tagging"}
+_UPLOADS = frozenset({"prefix", "delimiter", "max-uploads", "encoding-type", "key-marker", "upload-id-marker"})
+_PARTS = frozenset({"max-parts", "part-number-marker", "encoding-type"})
+_PART = frozenset({"partNumber"})
+_COPY = SOURCE_HEADERS | {"x-amz-metadata-directive", "x-amz-tagging-directive"}
 
 #: (method, level, sub-resource) -> operation. A sub-resource is a parameter that changes what a request means, or, with
 #: `+copy` behind it, such a parameter (or none) beside the header x-amz-copy-source.
 ROUTES: dict[tuple[str, Level, str], Operation] = {
     ("GET", Level.SERVICE, ""): Operation("ListBuckets", service.list_buckets, _BUCKETS),
-    ("PUT", Level.BUCKET, ""): Operation("CreateBucket", buckets.create_bucket, _NONE, _ACL),
+    ("PUT", Level.BUCKET, ""): Operation("CreateBucket", buckets.create_bucket, headers=_ACL),
     ("HEAD", Level.BUCKET, ""): Operation("HeadBucket", buckets.head_bucket),
     ("DELETE", Level.BUCKET, ""): Operation("DeleteBucket", buckets.delete_bucket),
     ("GET", Level.BUCKET, ""): Operation("ListObjects", buckets.list_objects, _V1),
@@ -57,20 +62,34 @@ ROUTES: dict[tuple[str, Level, str], Operation] = {
     ("PUT", Level.BUCKET, "tagging"): Operation("PutBucketTagging", tagging.put_bucket_tagging),
     ("DELETE", Level.BUCKET, "tagging"): Operation("DeleteBucketTagging", tagging.delete_bucket_tagging),
     ("GET", Level.BUCKET, "acl"): Operation("GetBucketAcl", acl.get_bucket_acl),
-    ("PUT", Level.BUCKET, "acl"): Operation("PutBucketAcl", acl.put_bucket_acl, _NONE, _GRANTS),
+    ("PUT", Level.BUCKET, "acl"): Operation("PutBucketAcl", acl.put_bucket_acl, headers=_GRANTS),
     ("POST", Level.BUCKET, "delete"): Operation("DeleteObjects", deletion.delete_objects),
-    ("PUT", Level.OBJECT, ""): Operation("PutObject", objects.put_object, _NONE, _PUT),
-    ("GET", Level.OBJECT, ""): Operation("GetObject", objects.get_object, _RESPONSE),
-    ("HEAD", Level.OBJECT, ""): Operation("HeadObject", objects.head_object, _RESPONSE),
+    ("PUT", Level.OBJECT, ""): Operation("PutObject", objects.put_object, headers=_PUT),
+    ("GET", Level.OBJECT, ""): Operation("GetObject", objects.get_object, _RESPONSE | _PART),
+    ("HEAD", Level.OBJECT, ""): Operation("HeadObject", objects.head_object, _RESPONSE | _PART),
     ("DELETE", Level.OBJECT, ""): Operation("DeleteObject", objects.delete_object),
+    ("GET", Level.OBJECT, "attributes"): Operation("GetObjectAttributes", attributes.get_object_attributes),
+    ("PUT", Level.OBJECT, "+copy"): Operation("CopyObject", copying.copy_object, headers=_COPY | _PUT, slow=True),
+    ("POST", Level.OBJECT, "uploads"): Operation(
+        "CreateMultipartUpload", multipart.create_multipart_upload, headers=_PUT
+    ),
+    ("PUT", Level.OBJECT, "uploadId"): Operation("UploadPart", multipart.upload_part, _PART),
+    ("PUT", Level.OBJECT, "uploadId+copy"): Operation(
+        "UploadPartCopy", multipart.upload_part_copy, _PART, SOURCE_HEADERS | {RANGE}, slow=True
+    ),
+    ("POST", Level.OBJECT, "uploadId"): Operation(
+        "CompleteMultipartUpload", multipart.complete_multipart_upload, slow=True
+    ),
+    ("DELETE", Level.OBJECT, "uploadId"): Operation("AbortMultipartUpload", multipart.abort_multipart_upload),
+    ("GET", Level.OBJECT, "uploadId"): Operation("ListParts", multipart.list_parts, _PARTS),
+    ("GET", Level.BUCKET, "uploads"): Operation("ListMultipartUploads", multipart.list_multipart_uploads, _UPLOADS),
     ("GET", Level.OBJECT, "tagging"): Operation("GetObjectTagging", tagging.get_object_tagging),
     ("PUT", Level.OBJECT, "tagging"): Operation("PutObjectTagging", tagging.put_object_tagging),
     ("DELETE", Level.OBJECT, "tagging"): Operation("DeleteObjectTagging", tagging.delete_object_tagging),
     ("GET", Level.OBJECT, "acl"): Operation("GetObjectAcl", acl.get_object_acl),
-    ("PUT", Level.OBJECT, "acl"): Operation("PutObjectAcl", acl.put_object_acl, _NONE, _GRANTS),
+    ("PUT", Level.OBJECT, "acl"): Operation("PutObjectAcl", acl.put_object_acl, headers=_GRANTS),
 }
-#: The header that makes a PUT a copy, and what the table adds for it.
-COPY_SOURCE = "x-amz-copy-source"
+#: What the table adds for the header that makes a PUT a copy.
 COPY = "+copy"
 #: Parameters that say nothing: SDKs name the operation in x-id.
 _IGNORED = frozenset({"x-id"})
@@ -104,7 +123,7 @@ def route(method: str, level: Level, identity: Identity) -> Operation:
     params = identity.params
     sub_resources = [name for name in params if (method, level, name) in ROUTES]
     sub_resource = sub_resources[0] if sub_resources else ""
-    copy = COPY if COPY_SOURCE in identity.headers else ""
+    copy = COPY if SOURCE in identity.headers else ""
     operation = ROUTES.get((method, level, sub_resource + copy))
     if operation is None or any(
         name not in operation.params and name not in _IGNORED and name != sub_resource for name in params

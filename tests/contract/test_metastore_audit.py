@@ -110,6 +110,8 @@ BREAKS = [
     ("inode.nlink", put(lambda s: replace(s.dead, nlink=2))),
     ("meta.inode", put(lambda s: replace(s.meta, ino=s.below.ino))),
     ("meta.inode", put(lambda s: replace(s.meta, ino=s.ino + 60))),
+    ("meta.parts", put(lambda s: replace(s.meta, parts={"sizes": f"2x{s.one.size}"}))),
+    ("meta.parts", put(lambda s: replace(s.meta, parts={"sizes": "many"}))),
     ("inode.named version.inode version.kept", put(lambda s: replace(s.version, ino=s.below.ino))),
     ("inode.history version.parent", put(lambda s: replace(s.version, parent=s.one.ino, ino=0))),
     ("version.current", put(lambda s: replace(s.newest, ino=s.one.ino))),

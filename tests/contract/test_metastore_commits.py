@@ -31,7 +31,8 @@ def test_every_kind_of_row_comes_back_as_it_was_put(houses):
             vol, 5, 2**32 - 1, 3, 0o7777, 2**32 - 1, 2**32 - 2, 9, 8, 2**62, 2**61, 2**64 - 1, 1, -2, 3, 4, 6, 1, 7, 10,
             b"etag", 10, b"\x00" * 8, b"target\xff", 1, 2, 3, 4, 5,
         )  # fmt: skip
-        meta = ObjectMeta(vol, 5, {"content-type": "a/b\x00"}, {"ü": "ß€"}, {"crc32": "x"}, {"t": ""}, {"acl": "y"})
+        checksums, tags, acl, parts = {"crc32": "x"}, {"t": ""}, {"acl": "y"}, {"sizes": "1x9"}
+        meta = ObjectMeta(vol, 5, {"content-type": "a/b\x00"}, {"ü": "ß€"}, checksums, tags, acl, parts)
         extent, blob = Extent(vol, 7, 2**40, 1, 3, 2**30), Blob(vol, 3, 2**31, 2, 4, 5, b"\x00\x01", 0)
         name = Edge(vol, 1, b"\x00\xff/", 5, 2**50, b"\xfe\x00", listed=False, ghost=True)
         await committed(store, Change(vol, (inode, meta, extent, blob, name)))

@@ -16,6 +16,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from metastore import migrate
 from metastore.postgres import Outdated
+from metastore.records import ObjectMeta
 from metastore.schema import SCHEMA, metadata
 
 SHAPE = """
@@ -104,6 +105,7 @@ def test_an_old_database_is_upgraded_with_all_that_it_holds(empty_dsn):
         assert [each.edge.skey for each in await store.resolve_path(1, 1, [b"dir/", b"two"])] == [b"dir/", b"two"]
         (upload,) = await store.page_uploads(1, (b"", b""), None, 9)
         assert (upload.object_key, upload.user, upload.ended) == (b"dir/big", {"a": "b"}, 0)
+        assert await store.load_meta(1, 3) == ObjectMeta(1, 3, {"content-type": "a/b"}, {})
         assert await store.reclaim(1, 10) == 1
 
     in_house(empty_dsn, work)

@@ -171,6 +171,7 @@ UNREPAIRABLE = [
         ),
     ),
     ("meta.inode", put(lambda s: replace(s.meta, ino=s.below.ino))),
+    ("meta.parts", put(lambda s: replace(s.meta, parts={"sizes": f"2x{s.one.size}"}))),
     ("inode.named version.inode version.kept", put(lambda s: replace(s.version, ino=s.below.ino))),
     (
         "version.parent",

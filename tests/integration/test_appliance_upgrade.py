@@ -47,8 +47,8 @@ def test_an_old_installation_is_told_to_upgrade_and_then_serves_what_it_had(post
     assert f"run `gatefold upgrade --home {house.home}`" in refused.stderr
     assert "run `gatefold upgrade" in house.gatefold("check", ok=False).stderr
 
-    assert house.gatefold("upgrade").stdout == "schema 1 -> 2\n"
-    assert house.gatefold("upgrade").stdout == "schema 2: nothing to do\n"
+    assert house.gatefold("upgrade").stdout == "schema 1 -> 3\n"
+    assert house.gatefold("upgrade").stdout == "schema 3: nothing to do\n"
     house.start()
     assert house.gatefold("upgrade", ok=False).returncode == 1  # in use
     assert house.s3().get_object(Bucket="data", Key="kept/file")["Body"].read() == b"before"

@@ -15,7 +15,9 @@ from foundation.errors import NotFound, PreconditionFailed, UploadNotFound
 from metastore.postgres import PgMetaStore
 from namespace.api import (
     Caller,
+    Completion,
     Conditions,
+    CopyDirectives,
     CopySource,
     CreateMode,
     DeleteTarget,
@@ -115,10 +117,10 @@ def test_the_object_verbs_over_postgresql_and_nodes(hall, migrated_dsn, bodies):
     # copies: by reference in chunks, onto itself, as bytes into another bucket
     for bucket, key in (("bucket", b"b"), ("other", b"c")):
         request = PutRequest(key, {}, {})
-        info = drive(ns.copy_object(ROOT, CopySource("bucket", b"d/a"), bucket, request, replace=False))
+        info = drive(ns.copy_object(ROOT, CopySource("bucket", b"d/a"), bucket, request, CopyDirectives()))
         assert (info.etag, info.user) == (made.etag, {"mtime": "1.5"})
     request = PutRequest(b"b", {}, {"new": "1"})
-    drive(ns.copy_object(ROOT, CopySource("bucket", b"b"), "bucket", request, replace=True))
+    drive(ns.copy_object(ROOT, CopySource("bucket", b"b"), "bucket", request, CopyDirectives(metadata=True)))
     assert drive(ns.head_object(ROOT, "bucket", b"b", Conditions())).user == {"new": "1"}
     with pytest.raises(PreconditionFailed):
         hall.put(b"b", b"x", conditions=Conditions(if_none_match=(b"*",)))
@@ -153,7 +155,7 @@ def test_the_object_verbs_over_postgresql_and_nodes(hall, migrated_dsn, bodies):
     other = PgHall(migrated_dsn, bodies, "second")
     try:
         ns = other.ns
-        done = drive(ns.complete_upload(ROOT, target, [choice(part) for part in parts[1:]], Conditions(), {}))
+        done = drive(ns.complete_upload(ROOT, target, Completion([choice(part) for part in parts[1:]], Conditions())))
         assert (done.size, done.user) == (len(body), {"u": "1"})
         assert other.read(b"m") == body
         with pytest.raises(UploadNotFound):

@@ -20,6 +20,7 @@ from foundation.crash import crash_point
 from foundation.errors import FsError
 from metastore.records import Blob, Inode, Part, Reclaim
 from namespace.api import (
+    Completion,
     Conditions,
     CopySource,
     DeleteTarget,
@@ -213,7 +214,7 @@ class ObjectMachine(RuleBasedStateMachine):
         parts = [choice(upload.parts[n][1]) if n in upload.parts else _missing(n) for n in numbers]
         self.both(
             lambda: self.model.complete(target.upload_id, numbers),
-            lambda: run(self.hall.ns.complete_upload(ROOT, target, parts, Conditions(), {})),
+            lambda: run(self.hall.ns.complete_upload(ROOT, target, Completion(parts, Conditions()))),
         )
 
     @precondition(has_uploads)

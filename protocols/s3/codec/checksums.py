@@ -12,14 +12,18 @@ import google_crc32c
 from awscrt.checksums import crc64nvme
 
 from protocols.s3.codec.errors import S3Error
+from protocols.s3.codec.xmlwrite import element
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 PREFIX = "x-amz-checksum-"
+#: What S3 computes where nothing is announced.
+DEFAULT_ALGORITHM = "crc64nvme"
 MD5_BYTES = 16
 #: Headers of the family that carry no checksum.
 _NOT_CHECKSUMS = frozenset({"x-amz-checksum-mode", "x-amz-checksum-algorithm", "x-amz-checksum-type"})
+COMPOSITE, FULL_OBJECT = "COMPOSITE", "FULL_OBJECT"
 
 
 class Digest(Protocol):
@@ -66,6 +70,16 @@ ALGORITHMS: dict[str, tuple[Callable[[], Digest], int]] = {
 }
 
 
+#: The types that a multipart object's checksum may have, the default first (S3, "Checking object integrity").
+_KINDS = {
+    "crc32": (COMPOSITE, FULL_OBJECT),
+    "crc32c": (COMPOSITE, FULL_OBJECT),
+    "crc64nvme": (FULL_OBJECT,),
+    "sha1": (COMPOSITE,),
+    "sha256": (COMPOSITE,),
+}
+
+
 def decode_base64(text: str, size: int) -> bytes:
     """Decode a digest of *size* bytes; raise S3Error InvalidDigest."""
     try:
@@ -103,6 +117,63 @@ def announced_checksum(headers: Mapping[str, str], trailers: frozenset[str]) -> 
             "InvalidRequest", "Expecting a single x-amz-checksum- header. Multiple checksums are not allowed."
         )
     return found
+
+
+def kind_of(sums: Mapping[str, str]) -> str:
+    """Return the type of an object's checksums: a COMPOSITE one tells how many parts it is of (`<base64>-3`)."""
+    return COMPOSITE if any("-" in value for value in sums.values()) else FULL_OBJECT
+
+
+def checksum_elements(sums: Mapping[str, str], *, kind: bool = False) -> str:
+    """Return the elements of checksums, with *kind* also that of their type."""
+    shown = "".join(element(f"Checksum{name.upper()}", value) for name, value in sums.items())
+    return shown + element("ChecksumType", kind_of(sums)) if kind and sums else shown
+
+
+def algorithm_of(headers: Mapping[str, str]) -> str:
+    """Return what x-amz-checksum-algorithm names, in lower case, empty for nothing; raise S3Error InvalidRequest."""
+    algorithm = headers.get("x-amz-checksum-algorithm", "").lower()
+    if algorithm and algorithm not in ALGORITHMS:
+        names = ", ".join(name.upper() for name in ALGORITHMS)
+        message = f"Checksum algorithm provided is unsupported. Please try again with any of the valid types: [{names}]"
+        raise S3Error("InvalidRequest", message)
+    return algorithm
+
+
+def announced_kind(headers: Mapping[str, str]) -> str:
+    """Return algorithm and type that CreateMultipartUpload announces (`crc32 COMPOSITE`), empty for none.
+
+    Raise S3Error InvalidRequest for what S3 does not know, and for types that an algorithm cannot have.
+    """
+    algorithm = algorithm_of(headers)
+    kind = check_kind(headers.get("x-amz-checksum-type", ""))
+    if not algorithm:
+        if kind:
+            raise S3Error(
+                "InvalidRequest",
+                "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.",
+            )
+        return ""
+    kinds = _KINDS[algorithm]
+    if kind and kind not in kinds:
+        raise S3Error(
+            "InvalidRequest", f"The {kind} checksum type cannot be used with the {algorithm} checksum algorithm."
+        )
+    return f"{algorithm} {kind or kinds[0]}"
+
+
+def check_kind(text: str) -> str:
+    """Return an x-amz-checksum-type, which may be empty; raise S3Error InvalidRequest."""
+    kind = text.upper()
+    if kind not in {"", COMPOSITE, FULL_OBJECT}:
+        raise S3Error("InvalidRequest", "Value for x-amz-checksum-type header is invalid.")
+    return kind
+
+
+def whole_checksums(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the checksum that CompleteMultipartUpload names of the whole object, as it is shown; raise S3Error."""
+    plain = {name: value.partition("-")[0] if name.startswith(PREFIX) else value for name, value in headers.items()}
+    return {algorithm: headers[PREFIX + algorithm].strip() for algorithm in announced_checksum(plain, frozenset())}
 
 
 def _algorithm(name: str) -> str:

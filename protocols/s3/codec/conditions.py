@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 #: More ETags than any client lists.
 MAX_ETAGS = 64
 NO_CONDITIONS = Conditions()
-_NAMES = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
+NAMES = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
 
 
 def parse_conditions(headers: Mapping[str, str]) -> Conditions:
     """Return the conditions of a request; dates that are none are ignored, as the RFC demands."""
-    if not any(name in headers for name in _NAMES):
+    if not any(name in headers for name in NAMES):
         return NO_CONDITIONS
-    match, none_match, modified, unmodified = (headers.get(name) for name in _NAMES)
+    match, none_match, modified, unmodified = (headers.get(name) for name in NAMES)
     return Conditions(
         if_match=None if match is None else _etags(match),
         if_none_match=None if none_match is None else _etags(none_match),

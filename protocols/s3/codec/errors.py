@@ -18,6 +18,7 @@ WIRE_ERRORS: dict[str, tuple[int, str]] = {
     "InvalidArgument": (400, "Invalid argument."),
     "InvalidBucketName": (400, "The specified bucket is not valid."),
     "InvalidDigest": (400, "The Content-MD5 or checksum value that you specified is not valid."),
+    "InvalidPartNumber": (416, "The requested partnumber is not satisfiable."),
     "InvalidRange": (416, "The requested range is not satisfiable."),
     "InvalidRequest": (400, "The request is not valid."),
     "InvalidStorageClass": (400, "The storage class that you specified is not valid."),

@@ -58,8 +58,7 @@ def parse_limit(text: str | None, name: str) -> int:
 
 def parse_list(params: Mapping[str, str], *, version: int) -> ListRequest:
     """Return what a ListObjects of *version* 1 or 2 asks for; raise S3Error InvalidArgument."""
-    if params.get("encoding-type", "url") != "url":
-        raise S3Error("InvalidArgument", "Invalid Encoding Method specified in Request")
+    shower(params)
     if version == 1:
         after = params.get("marker", "").encode()
     elif "continuation-token" in params:
@@ -78,11 +77,18 @@ def _plain(raw: bytes) -> str:
     return escape(raw.decode("utf-8", "replace"))
 
 
+def shower(params: Mapping[str, str]) -> Callable[[bytes], str]:
+    """Return what makes key bytes XML text, as `encoding-type` asks; raise S3Error InvalidArgument."""
+    if params.get("encoding-type", "url") != "url":
+        raise S3Error("InvalidArgument", "Invalid Encoding Method specified in Request")
+    return url_encode_key if "encoding-type" in params else _plain
+
+
 def list_document(
     bucket: str, params: Mapping[str, str], request: ListRequest, listing: Listing, owner_of: OwnerOf, version: int
 ) -> bytes:
     """Return the ListBucketResult of one page; *owner_of* an object returns (id, display name)."""
-    show = url_encode_key if "encoding-type" in params else _plain
+    show = shower(params)
     head = _head_v1(request, listing, show) if version == 1 else _head_v2(params, listing, show)
     with_owner = version == 1 or params.get("fetch-owner") == "true"
     parts = [element("Name", bucket), f"<Prefix>{show(request.prefix)}</Prefix>"]

@@ -33,7 +33,8 @@ class Element:
 class _Reader:
     """Builds the tree and refuses what no S3 document holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self.root: Element | None = None
         self._open: list[Element] = []
         self._count = 0
@@ -52,7 +53,7 @@ class _Reader:
     def _start(self, name: str, _attributes: object) -> None:
         self._count += 1
         space, _, local = name.rpartition("}")
-        if len(self._open) == MAX_DEPTH or self._count > MAX_ELEMENTS or space not in ("", NAMESPACE):
+        if len(self._open) == MAX_DEPTH or self._count > self._most or space not in ("", NAMESPACE):
             raise S3Error("MalformedXML")
         element = Element(local)
         if self._open:
@@ -68,12 +69,12 @@ class _Reader:
         self._open[-1].text += text
 
 
-def read_xml(document: bytes, root: str) -> Element:
-    """Parse *document*, whose outermost element must be *root*; raise S3Error MalformedXML.
+def read_xml(document: bytes, root: str, most: int = MAX_ELEMENTS) -> Element:
+    """Parse *document*, whose outermost element must be *root*, of *most* elements; raise S3Error MalformedXML.
 
     The caller has bounded its size.
     """
-    reader = _Reader()
+    reader = _Reader(most)
     try:
         # Decoded here: expat would follow a byte order mark into UTF-16, whatever it was told.
         reader.parser.Parse(document.decode(), True)

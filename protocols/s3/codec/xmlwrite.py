@@ -6,6 +6,8 @@ import re
 
 from protocols.s3.codec.xmlread import NAMESPACE
 
+#: What every document begins with.
+DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 _SPECIAL = re.compile('[&<>"\x00-\x1f\x7f-\x9f\ufffe\uffff]')
 _NAMED = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
 
@@ -29,7 +31,7 @@ def element(name: str, text: str | int) -> str:
 
 def document(root: str, content: str) -> bytes:
     """Return a whole document of S3's namespace; *content* is finished XML."""
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} xmlns="{NAMESPACE}">{content}</{root}>'.encode()
+    return DECLARATION + f'<{root} xmlns="{NAMESPACE}">{content}</{root}>'.encode()
 
 
 def error_document(code: str, message: str, resource: str, request_id: str, host_id: str, **details: str) -> bytes:
@@ -37,4 +39,4 @@ def error_document(code: str, message: str, resource: str, request_id: str, host
     more = "".join(element(name, value) for name, value in details.items())
     parts = element("Code", code) + element("Message", message) + more + element("Resource", resource)
     parts += element("RequestId", request_id) + element("HostId", host_id)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{parts}</Error>'.encode()
+    return DECLARATION + f"<Error>{parts}</Error>".encode()

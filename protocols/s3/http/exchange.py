@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from protocols.s3.http.body import Body
 
@@ -20,6 +20,9 @@ _CONTINUE_LINES = ("HTTP/1.1 100 Continue", "")
 _BODILESS = frozenset({204, 304})
 
 
+Buffer: TypeAlias = bytes | memoryview
+
+
 class Link(Protocol):
     """What an exchange needs of its connection."""
 
@@ -33,7 +36,7 @@ class Link(Protocol):
     def asked(self, exchange: Exchange) -> None:
         """Know that the body of *exchange* is being read."""
 
-    def send(self, buffers: Sequence[bytes | memoryview]) -> None:
+    def send(self, buffers: Sequence[Buffer]) -> None:
         """Send *buffers* in order."""
 
     async def drained(self) -> None:
@@ -43,7 +46,7 @@ class Link(Protocol):
 class Exchange:
     """A request, the body it brings, and the answer that goes back."""
 
-    __slots__ = ("_link", "body", "close", "continued", "head", "left", "refusal", "sent_bytes", "status")
+    __slots__ = ("_chunked", "_link", "body", "close", "continued", "head", "left", "refusal", "sent_bytes", "status")
 
     def __init__(self, head: Head | None, link: Link, refusal: Refused | None = None) -> None:
         """Begin with *head*; without one, *refusal* says what was wrong with it."""
@@ -55,23 +58,25 @@ class Exchange:
         self.left = 0  # bytes of the answer's body still owed
         self.close = True  # the connection ends after this exchange
         self.continued = False
+        self._chunked = False
         self._link = link
 
     def _asked(self) -> None:
         self._link.asked(self)
 
     def begin(
-        self, status: int, headers: Sequence[tuple[str, str]], length: int, first: Sequence[bytes | memoryview] = ()
+        self, status: int, headers: Sequence[tuple[str, str]], length: int | None, first: Sequence[Buffer] = ()
     ) -> None:
         """Send the head of the answer and the *first* of its *length* bytes, in one send.
 
-        To HEAD, and with a status that has none, no body is sent whatever was given.
+        Without *length* the answer goes in chunks (RFC 9112, section 7.1), with nothing first, until `end`. To HEAD,
+        and with a status that has none, no body is sent whatever was given.
         """
         self.close = self._must_close()
         lines = [*self._interim(), _STATUS_LINES[status]]
         lines += [f"{name}: {value}" for name, value in headers]
         if status not in _BODILESS:
-            lines.append(f"content-length: {length}")
+            lines.append("transfer-encoding: chunked" if length is None else f"content-length: {length}")
         if self.close:
             lines.append("connection: close")
         elif self.head is not None and self.head.old:
@@ -86,7 +91,8 @@ class Exchange:
         if status in _BODILESS or (self.head is not None and self.head.method == "HEAD"):
             self._link.send([head])
             return
-        self.left = length
+        self._chunked = length is None
+        self.left = 1 if length is None else length  # of chunks, the last is owed until the end
         self._account(first)
         self._link.send([head, *first])
 
@@ -101,18 +107,28 @@ class Exchange:
         self.continued = True
         return _CONTINUE_LINES
 
-    async def write(self, buffers: Sequence[bytes | memoryview]) -> None:
+    async def write(self, buffers: Sequence[Buffer]) -> None:
         """Send more of the answer and return when there is room for more; raise Disconnected."""
-        if self.left:
+        if self._chunked:
+            size = sum(len(buffer) for buffer in buffers)
+            self.sent_bytes += size
+            self._link.send([b"%x\r\n" % size, *buffers, b"\r\n"])
+        elif self.left:
             self._account(buffers)
             self._link.send(buffers)
+        await self._link.drained()
+
+    async def end(self) -> None:
+        """Say that an answer in chunks is whole; raise Disconnected."""
+        self.left = 0
+        self._link.send([b"0\r\n\r\n"])
         await self._link.drained()
 
     async def room(self) -> None:
         """Return when the client has taken what was sent; raise Disconnected."""
         await self._link.drained()
 
-    def _account(self, buffers: Sequence[bytes | memoryview]) -> None:
+    def _account(self, buffers: Sequence[Buffer]) -> None:
         count = sum(len(buffer) for buffer in buffers)
         self.left -= count
         self.sent_bytes += count

@@ -14,6 +14,7 @@ from protocols.s3.codec.errors import S3Error
 from protocols.s3.codec.ranges import ByteRange, Unsatisfiable, resolve_range
 from protocols.s3.intake import Intake, take_body
 from protocols.s3.object_headers import checksum_headers, object_answer, overrides_of, put_request, quoted
+from protocols.s3.object_parts import PART_NUMBER, part_range
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +35,7 @@ async def put_object(call: Call) -> Answer:
     if "content-length" not in call.headers and call.body_length is not None:
         raise S3Error("MissingContentLength")
     intake = Intake(call.identity, call.body_length)
+    intake.prove_default()
     session = await call.namespace.begin_put(call.caller, call.bucket, put_request(call))
     try:
         await take_body(call, intake, session.write)
@@ -46,7 +48,7 @@ async def put_object(call: Call) -> Answer:
 
 
 async def get_object(call: Call) -> Answer:
-    """Answer GetObject, whole or one range of it."""
+    """Answer GetObject, whole, one range of it, or one part."""
     overrides = overrides_of(call.params)
     opened = await call.namespace.open_object(call.caller, call.bucket, call.key, parse_conditions(call.headers))
     try:
@@ -112,7 +114,9 @@ async def _read(opened: OpenObject, offset: int, length: int) -> Sequence[bytes 
 
 
 def _part(call: Call, info: ObjectInfo) -> ByteRange | None:
-    """Return the range that the request asks for; raise RangeNotSatisfiable."""
+    """Return the range, or the part, that the request asks for; raise RangeNotSatisfiable, or S3Error."""
+    if PART_NUMBER in call.params:
+        return part_range(call, info)
     header = call.headers.get("range")
     if header is None:
         return None

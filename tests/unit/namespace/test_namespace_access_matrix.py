@@ -9,7 +9,17 @@ from access_acts import ANY, CALLERS, OTHER, chmod, delete_many, denied, get, ow
 from hall import ROOT, run
 
 from foundation.errors import AccessDenied, FsError, NotFound, NotPermitted, PreconditionFailed
-from namespace.api import ANONYMOUS, Caller, Conditions, CopySource, ListRequest, PutRequest, SetAttr, UploadRequest
+from namespace.api import (
+    ANONYMOUS,
+    Caller,
+    Conditions,
+    CopyDirectives,
+    CopySource,
+    ListRequest,
+    PutRequest,
+    SetAttr,
+    UploadRequest,
+)
 
 READS, WRITES = {"public-read", "public-read-write"}, {"public-read-write"}
 
@@ -53,7 +63,7 @@ VERBS = {
     "delete many": (lambda h, c: delete_many(h, c, b"f"), lambda r: r.enters),
     "copy": (
         lambda h, c: h.ns.copy_object(
-            c, CopySource("bucket", b"f"), "bucket", PutRequest(b"new", {}, {}), replace=False
+            c, CopySource("bucket", b"f"), "bucket", PutRequest(b"new", {}, {}), CopyDirectives()
         ),
         lambda r: r.known and r.enters and r.file & 4,
     ),
@@ -112,7 +122,7 @@ def test_that_a_key_is_not_there_is_told_to_those_who_may_list(hall, bucket_acl,
         "head": lambda caller: hall.ns.head_object(caller, "bucket", b"a/none", ANY),
         "version": lambda caller: hall.ns.head_version(caller, "bucket", b"none", b"1"),
         "copy": lambda caller: hall.ns.copy_object(
-            caller, CopySource("bucket", b"none"), "bucket", PutRequest(b"new", {}, {}), replace=False
+            caller, CopySource("bucket", b"none"), "bucket", PutRequest(b"new", {}, {}), CopyDirectives()
         ),
         "get tags": lambda caller: hall.ns.get_tags(caller, "bucket", b"none"),
         "get ACL": lambda caller: hall.ns.get_acl(caller, "bucket", b"none"),

@@ -7,9 +7,16 @@ from hall import ROOT, begin, run
 from object_hall import ObjectHall, md5_of
 
 from foundation.aio import gather
-from foundation.errors import AccessDenied, InvalidArgument, NotFound, PreconditionFailed, Unavailable
+from foundation.errors import (
+    AccessDenied,
+    InvalidArgument,
+    NotFound,
+    NothingToChange,
+    PreconditionFailed,
+    Unavailable,
+)
 from metastore.records import Blob, Extent, Reclaim
-from namespace.api import Caller, Conditions, CopySource, PutRequest, SetAttr, Stability
+from namespace.api import Caller, Conditions, CopyDirectives, CopySource, PutRequest, SetAttr, Stability
 
 BIG = bytes(range(256)) * (9 << 12)  # 9 MiB: three blobs
 
@@ -28,7 +35,7 @@ def small_chunks(monkeypatch):
 
 def copy_work(hall, source, key, **options):
     request = PutRequest(key, {}, {})
-    return hall.ns.copy_object(ROOT, CopySource("bucket", source, **options), "bucket", request, replace=False)
+    return hall.ns.copy_object(ROOT, CopySource("bucket", source, **options), "bucket", request, CopyDirectives())
 
 
 @pytest.mark.parametrize("body", [b"", b"small", BIG], ids=["empty", "inline", "rows"])
@@ -105,7 +112,7 @@ def test_an_object_copied_onto_itself_keeps_its_content_and_its_time(hall):
     assert info.headers["cache-control"] == "no-cache"
     assert info == hall.head(b"a")
     assert {row.id for row in hall.rows(Blob)} == blobs
-    with pytest.raises(InvalidArgument):
+    with pytest.raises(NothingToChange):
         hall.copy(b"a", b"a")
     assert hall.reopen().head(b"a") == info
 
@@ -195,12 +202,12 @@ def test_a_copy_reads_as_a_get_and_writes_as_a_put(hall):
     stranger = Caller(1000, 1000, account="owner")
     request = PutRequest(b"b", {}, {})
     with pytest.raises(AccessDenied):
-        run(hall.ns.copy_object(stranger, CopySource("bucket", b"a"), "bucket", request, replace=False))
+        run(hall.ns.copy_object(stranger, CopySource("bucket", b"a"), "bucket", request, CopyDirectives()))
     run(hall.ns.setattr(ROOT, hall.file(b"a"), SetAttr(mode=0o644), None))
     run(hall.ns.setattr(ROOT, hall.root, SetAttr(mode=0o755), None))
     with pytest.raises(AccessDenied):
-        run(hall.ns.copy_object(stranger, CopySource("bucket", b"a"), "bucket", request, replace=False))
-    run(hall.ns.copy_object(ROOT, CopySource("bucket", b"a"), "bucket", request, replace=False))
+        run(hall.ns.copy_object(stranger, CopySource("bucket", b"a"), "bucket", request, CopyDirectives()))
+    run(hall.ns.copy_object(ROOT, CopySource("bucket", b"a"), "bucket", request, CopyDirectives()))
 
 
 def test_a_directory_marker_is_copied_as_a_marker(hall):

@@ -25,6 +25,7 @@ from foundation.errors import (
 from metastore.records import Blob, Extent, Part, Reclaim, Upload
 from namespace.api import (
     Caller,
+    Completion,
     Conditions,
     CopySource,
     PartChoice,
@@ -131,7 +132,7 @@ def test_what_a_list_of_parts_may_not_be(hall):
             hall.complete(upload, parts)
     for wrong in (PartChoice(4, b""), PartChoice(3, b"0" * 32), PartChoice(3, last.etag, {"crc32": "x"})):
         with pytest.raises(InvalidPart):
-            run(hall.ns.complete_upload(ROOT, upload, [wrong], Conditions(), {}))
+            run(hall.ns.complete_upload(ROOT, upload, Completion([wrong], Conditions())))
     hall.complete(upload, [one, last])
     assert hall.read(b"a") == ONE + LAST
     hall.settle()
@@ -175,7 +176,7 @@ def test_an_aborted_upload_is_gone_with_its_parts(hall):
     for work in (
         hall.ns.abort_upload(ROOT, upload),
         hall.ns.begin_part(ROOT, upload, 1),
-        hall.ns.complete_upload(ROOT, upload, [choice(part)], Conditions(), {}),
+        hall.ns.complete_upload(ROOT, upload, Completion([choice(part)], Conditions())),
     ):
         with pytest.raises(UploadNotFound):
             run(work)
@@ -189,7 +190,7 @@ def test_a_completion_asked_again_is_answered_the_same(hall):
     parts = [hall.part(upload, number, ONE) for number in range(1, 6)]
     absent = Conditions(if_none_match=(b"*",))
     hall.metastore.hold_commits()
-    work = [hall.ns.complete_upload(ROOT, upload, list(map(choice, parts)), absent, {}) for _ in range(2)]
+    work = [hall.ns.complete_upload(ROOT, upload, Completion(list(map(choice, parts)), absent)) for _ in range(2)]
     first, second = map(begin, work)
     hall.metastore.release_commits()
     assert first.result == second.result == hall.head(b"a")
@@ -203,7 +204,7 @@ def test_a_completion_asked_again_is_answered_the_same(hall):
         hall.complete(upload, parts[:2])
     stranger = Caller(0, 0, account="stranger")
     with pytest.raises(AccessDenied):
-        run(hall.ns.complete_upload(stranger, upload, list(map(choice, parts)), absent, {}))
+        run(hall.ns.complete_upload(stranger, upload, Completion(list(map(choice, parts)), absent)))
     with pytest.raises(UploadNotFound):
         run(hall.ns.abort_upload(ROOT, upload))
     nothing_is_left(hall)
@@ -214,7 +215,7 @@ def test_an_abort_between_the_chunks_of_a_completion_wins(hall):
     upload = hall.upload(b"a")
     parts = [choice(hall.part(upload, number, ONE)) for number in range(1, 6)]
     hall.metastore.hold_commits()
-    completing = begin(hall.ns.complete_upload(ROOT, upload, parts, Conditions(), {}))
+    completing = begin(hall.ns.complete_upload(ROOT, upload, Completion(parts, Conditions())))
     aborting = begin(hall.ns.abort_upload(ROOT, upload))
     assert not completing.called
     hall.metastore.release_commits()
@@ -234,7 +235,7 @@ def test_a_part_replaced_between_the_chunks_of_a_completion_is_no_part_of_it(hal
     again = run(hall.ns.begin_part(ROOT, upload, 1))
     run(again.write(TWO))
     hall.metastore.hold_commits()
-    completing = begin(hall.ns.complete_upload(ROOT, upload, parts, Conditions(), {}))
+    completing = begin(hall.ns.complete_upload(ROOT, upload, Completion(parts, Conditions())))
     replaced = begin(again.finish(md5_of(TWO), {}))
     hall.metastore.release_commits()
     assert replaced.called
@@ -254,7 +255,7 @@ def test_a_part_replaced_by_the_same_bytes_does_not_fail_a_completion(hall):
     again = run(hall.ns.begin_part(ROOT, upload, 1))
     run(again.write(ONE))
     hall.metastore.hold_commits()
-    completing = begin(hall.ns.complete_upload(ROOT, upload, parts, Conditions(), {}))
+    completing = begin(hall.ns.complete_upload(ROOT, upload, Completion(parts, Conditions())))
     begin(again.finish(md5_of(ONE), {}))
     hall.metastore.release_commits()
     assert completing.result.size == 5 * PART
@@ -267,7 +268,7 @@ def test_a_gateway_that_takes_over_finds_the_parts_and_clears_the_draft_of_the_o
     upload = hall.upload(b"a")
     parts = [hall.part(upload, number, ONE) for number in range(1, 6)]
     hall.metastore.hold_commits()
-    completing = begin(hall.ns.complete_upload(ROOT, upload, list(map(choice, parts)), Conditions(), {}))
+    completing = begin(hall.ns.complete_upload(ROOT, upload, Completion(list(map(choice, parts)), Conditions())))
     hall.metastore.release_batch()
     assert not completing.called
     assert hall.rows(Reclaim)[0].epoch > 0
@@ -287,7 +288,7 @@ def test_parts_sent_side_by_side_and_loaded_late_are_all_there(hall):
     first = hall.part(upload, 1, ONE)
     hall = hall.reopen()
     hall.metastore.hold_loads()
-    early = begin(hall.ns.complete_upload(ROOT, upload, [choice(first), PartChoice(2, b"")], Conditions(), {}))
+    early = begin(hall.ns.complete_upload(ROOT, upload, Completion([choice(first), PartChoice(2, b"")], Conditions())))
     session = begin(hall.ns.begin_part(ROOT, upload, 2))
     for _ in range(8):
         hall.metastore.release_loads()
@@ -393,7 +394,7 @@ def test_a_stranger_to_the_mode_begins_and_completes_nothing(hall):
     with pytest.raises(AccessDenied):
         run(hall.ns.begin_part(stranger, upload, 1))
     with pytest.raises(AccessDenied):
-        run(hall.ns.complete_upload(stranger, upload, [choice(part)], Conditions(), {}))
+        run(hall.ns.complete_upload(stranger, upload, Completion([choice(part)], Conditions())))
 
 
 @pytest.mark.parametrize("bucket", ["bucket", "other"])
@@ -482,8 +483,9 @@ def test_a_death_leaves_the_upload_whole_or_the_object_whole(hall, point, is_the
     assert taken.findings() == []
     if is_there:
         assert taken.read(b"a") == ONE * 4
+        assert taken.complete(upload, parts) == taken.head(b"a")  # who lost the answer asks again
         with pytest.raises(UploadNotFound):
-            taken.complete(upload, parts)
+            taken.complete(upload, parts[:3])
     else:
         assert taken.read(b"a") == b"before"
         taken.complete(upload, parts)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 from s3_fake_access import OWNER, FakeAccess
+from s3_fake_uploads import FakeUploads
 
 from foundation import errors
 from namespace.api import Bucket, Listing, ObjectInfo
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _CREATED = 1_600_000_000_000_000_000
 
 
-class FakeNamespace(FakeAccess):
+class FakeNamespace(FakeUploads, FakeAccess):
     def __init__(self) -> None:
         super().__init__()
         self.buckets: dict[str, dict[bytes, tuple[ObjectInfo, bytes]]] = {}
