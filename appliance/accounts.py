@@ -11,7 +11,7 @@ from foundation.aio import Semaphore, spawn
 from foundation.errors import FsError, NoReply
 from foundation.log import Logger
 from metastore.records import AccessKey
-from protocols.s3.owners import Owners
+from protocols.s3.ownership import Owners
 
 if TYPE_CHECKING:
     from foundation.clock import Clock, Timer

@@ -12,15 +12,16 @@ from appliance.admin import AdminServer
 from appliance.config import ConfigError
 from appliance.greeting import s3_address
 from appliance.home import CLUSTER, DATABASE, HANDLE, DatabaseUnusable
-from appliance.identities import read_exports
+from appliance.identities import export_facts, read_rules
 from appliance.postgres.server import PostgresServer
 from appliance.status import greeting_facts, live_facts
 from appliance.succession import Succession
 from foundation.aio import gather
 from metastore.postgres import ConnectionLost, Outdated, PgMetaStore, Unfit
 from namespace.service import GatefoldNamespace
+from protocols.nfs.exports import Exports
 from protocols.nfs.server import NfsServer
-from protocols.s3.server import S3Server
+from protocols.s3.server import CorsRules, S3Server
 from storage_engine.api import Placement
 from storage_engine.cluster import ClusterBodyStore, NodeAddress
 from storage_engine.ring import Ring
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from appliance.admin import Answers
-    from appliance.config import Config
+    from appliance.config import Config, S3Config
     from appliance.home import Home
     from foundation.clock import Clock
     from metastore.api import MetaStore
@@ -100,25 +101,17 @@ async def open_gateway(
         accounts = Accounts(metastore, clock)
         stack.callback(accounts.stop)
         await accounts.start()
-
-        async def reread_accounts() -> dict[str, Any]:
-            await accounts.reread()
-            return {}
-
-        async def set_bucket(bucket: str, changes: dict[str, str]) -> dict[str, Any]:
-            return await namespace.configure_bucket(bucket, changes)
-
+        exports = Exports(await read_rules(config, metastore))
         doors: list[S3Server | NfsServer] = []
         stack.push_async_callback(_close_doors, doors)
-        for door in await _doors(reactor, clock, home, config, metastore, namespace, accounts):
+        for door in await _doors(reactor, clock, home, config, namespace, accounts, exports):
             await door.start()
             doors.append(door)
 
         answers: Answers = {
-            "read accounts": reread_accounts,
-            "set bucket": set_bucket,
-            "status": lambda: live_facts(metastore, bodies, namespace),
-            "greeting": lambda: greeting_facts(metastore, bodies, namespace),
+            "status": lambda: live_facts(metastore, bodies, namespace, exports),
+            "greeting": lambda: greeting_facts(metastore, bodies, namespace, exports),
+            **_changes(home, metastore, namespace, accounts, exports),
         }
         admin = AdminServer(reactor, home, answers, name)
         admin.start()
@@ -126,14 +119,33 @@ async def open_gateway(
         yield
 
 
+def _changes(
+    home: Home, metastore: MetaStore, namespace: GatefoldNamespace, accounts: Accounts, exports: Exports
+) -> Answers:
+    """Return the answers to questions that let the gateway learn of changes, or make them."""
+
+    async def read_accounts() -> dict[str, Any]:
+        await accounts.reread()
+        return {}
+
+    async def reload_exports() -> dict[str, Any]:
+        exports.replace(await read_rules(home.config(), metastore))
+        return {"exports": export_facts(exports.every())}
+
+    async def set_bucket(bucket: str, changes: dict[str, str]) -> dict[str, Any]:
+        return await namespace.configure_bucket(bucket, changes)
+
+    return {"read accounts": read_accounts, "reload exports": reload_exports, "set bucket": set_bucket}
+
+
 async def _doors(  # noqa: PLR0913, PLR0917 - what both doors are made of
     reactor: Any,
     clock: Clock,
     home: Home,
     config: Config,
-    metastore: MetaStore,
     namespace: GatefoldNamespace,
     accounts: Accounts,
+    exports: Exports,
 ) -> tuple[S3Server, NfsServer]:
     """Return both doors, not open yet."""
     s3 = S3Server(
@@ -146,11 +158,12 @@ async def _doors(  # noqa: PLR0913, PLR0917 - what both doors are made of
         config.s3.region,
         config.s3.domain or None,
         owners=accounts.owners,
+        cors=_cors(config.s3),
     )
     nfs = NfsServer(
         reactor=reactor,
         namespace=namespace,
-        exports=await read_exports(metastore),
+        exports=exports,
         handle_key=home.key(HANDLE),
         clock=clock,
         listen=config.nfs.listen,
@@ -159,6 +172,17 @@ async def _doors(  # noqa: PLR0913, PLR0917 - what both doors are made of
         portmap=config.nfs.portmap,
     )
     return s3, nfs
+
+
+def _cors(s3: S3Config) -> CorsRules:
+    """Return which pages of other origins may use the S3 door."""
+    return CorsRules(
+        s3.cors_origins,
+        s3.cors_methods,
+        tuple(name.lower() for name in s3.cors_headers),
+        s3.cors_expose,
+        s3.cors_max_age_seconds,
+    )
 
 
 async def _close_doors(doors: list[S3Server | NfsServer]) -> None:

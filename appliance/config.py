@@ -10,9 +10,12 @@ import ipaddress
 import re
 import tomllib
 import types
-from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 from uuid import UUID
+
+from foundation.errors import InvalidArgument
+from protocols.nfs.exports import Export, Exports
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +25,10 @@ T = TypeVar("T")
 #: Version of the file's shape; a file with a newer one is refused.
 FORMAT = 1
 _PORTS = range(1, 65536)
+_CORS_METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE"})
+_CORS_ORIGIN = re.compile(r"(?!.*\*.*\*)[a-z*][a-z0-9+.*-]*://[A-Za-z0-9.*-]+(:[0-9*]+)?", re.ASCII)
+_CORS_HEADER = re.compile(r"[A-Za-z0-9*-]{1,64}", re.ASCII)
+_MAX_CORS_SECONDS = 86_400
 _GATEWAY_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 
 
@@ -58,6 +65,11 @@ class S3Config:
     port: int
     region: str = "us-east-1"
     domain: str = ""  # virtual-host buckets are `BUCKET.domain`; empty = path style only
+    cors_origins: tuple[str, ...] = ()  # pages of these may use the door: exact, with one `*`, or `*`; none = off
+    cors_methods: tuple[str, ...] = ("GET", "HEAD", "PUT", "POST", "DELETE")
+    cors_headers: tuple[str, ...] = ("*",)  # that they may send: exact, or with one `*`
+    cors_expose: tuple[str, ...] = ("ETag", "x-amz-version-id", "x-amz-delete-marker", "x-amz-request-id")
+    cors_max_age_seconds: int = 3600  # how long a browser need not ask again
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +98,21 @@ class GatewayConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportConfig:
+    """What NFS clients may mount: a record of `protocols.nfs.exports`, which says what it means and checks it."""
+
+    path: str  # `/` = all buckets, `/bucket`, or `/bucket/dir`
+    clients: tuple[str, ...]  # networks in CIDR form
+    read_only: bool = False
+    squash: str = "root"  # whom to take for anonymous: none, root or all
+    anon_uid: int = 65534
+    anon_gid: int = 65534
+    id: int = 0  # a sub-directory's own number, 1 to 65535, never given to another
+    secure: bool = False  # True: only from ports below 1024
+    make_buckets: bool = False  # `/` alone: mkdir there makes a bucket
+
+
+@dataclass(frozen=True, slots=True)
 class LifecycleConfig:
     """How long the supervisor waits."""
 
@@ -107,6 +134,7 @@ class Config:
     nodes: tuple[NodeConfig, ...] = ()
     lifecycle: LifecycleConfig = LifecycleConfig()
     gateways: tuple[GatewayConfig, ...] = ()
+    exports: tuple[ExportConfig, ...] = ()
 
     def for_gateway(self, name: str) -> Config:
         """Return this configuration with the doors of gateway *name*; raise ConfigError if there is none."""
@@ -185,6 +213,11 @@ def _check(config: Config) -> None:
         ports[f"nodes[{index}].port"] = node.port
     _check_ports(ports)
     _check_gateways(config.gateways)
+    _check_cors(config.s3)
+    try:
+        Exports(rules_of(config))
+    except InvalidArgument as error:
+        raise ConfigError(f"exports: {error}") from None
     for name, address in (("s3.listen", config.s3.listen), ("nfs.listen", config.nfs.listen)):
         check_address(name, address)
     for name, text in (("installation", config.installation), *((f"node {n.id}: uuid", n.uuid) for n in config.nodes)):
@@ -197,6 +230,24 @@ def _check(config: Config) -> None:
         raise ConfigError("nodes: two nodes have one id")
     if config.database.managed and not (config.database.directory and config.database.socket_directory):
         raise ConfigError("database: a managed database needs directory and socket_directory")
+
+
+def _check_cors(s3: S3Config) -> None:
+    """Refuse rules of sharing that can hold for nothing, or would break an answer's header."""
+    for index, origin in enumerate(s3.cors_origins):
+        if origin != "*" and not _CORS_ORIGIN.fullmatch(origin):
+            raise ConfigError(
+                f"s3.cors_origins[{index}]: {origin!r} is no origin (https://example.com, with one * or none)"
+            )
+    for method in s3.cors_methods:
+        if method not in _CORS_METHODS:
+            raise ConfigError(f"s3.cors_methods: {method!r} is none of S3's")
+    for name, texts in (("cors_headers", s3.cors_headers), ("cors_expose", s3.cors_expose)):
+        for text in texts:
+            if not _CORS_HEADER.fullmatch(text) or text.count("*") > (name == "cors_headers"):
+                raise ConfigError(f"s3.{name}: {text!r} is no header")
+    if not 0 <= s3.cors_max_age_seconds <= _MAX_CORS_SECONDS:
+        raise ConfigError(f"s3.cors_max_age_seconds: {s3.cors_max_age_seconds} is not within a day")
 
 
 def _check_ports(ports: dict[str, int]) -> None:
@@ -218,6 +269,11 @@ def _check_gateways(gateways: tuple[GatewayConfig, ...]) -> None:
         raise ConfigError("gateways: two gateways have one name")
 
 
+def rules_of(config: Config) -> list[Export]:
+    """Return the exports of *config* in the form of the NFS door."""
+    return [Export(**asdict(each)) for each in config.exports]
+
+
 def check_address(name: str, address: str) -> None:
     """Raise ConfigError unless *address* is an IPv4 address that can be listened on."""
     try:
@@ -231,7 +287,8 @@ def render(config: Config) -> str:
     database, s3, nfs, lifecycle = config.database, config.s3, config.nfs, config.lifecycle
     lines = [
         "# Gatefold's configuration, written by `gatefold setup`. Unknown keys are refused.",
-        "# Changes take effect at the next `gatefold serve`. Relative folders lie in the folder of this file.",
+        "# Changes take effect at the next `gatefold serve`, those of exports also at `gatefold export reload`.",
+        "# Relative folders lie in the folder of this file.",
         f"format = {config.format}",
         f"installation = {_quoted(config.installation)}",
         *_section("database", database),
@@ -241,6 +298,8 @@ def render(config: Config) -> str:
     ]
     for node in config.nodes:
         lines += _section("[nodes]", node)
+    for export in config.exports:
+        lines += _section("[exports]", export)
     for gateway in config.gateways:
         lines += _section("[gateways]", gateway)
     return "\n".join(lines) + "\n"
@@ -253,12 +312,17 @@ def render_gateway(gateway: GatewayConfig) -> str:
 
 def _section(name: str, values: Any) -> list[str]:
     """Return a TOML table of the dataclass *values*."""
-    lines = ["", f"[{name}]"]
-    for field in fields(values):
-        value = getattr(values, field.name)
-        text = str(value).lower() if isinstance(value, bool) else _quoted(value) if isinstance(value, str) else value
-        lines.append(f"{field.name} = {text}")
-    return lines
+    settings = [f"{field.name} = {_toml(getattr(values, field.name))}" for field in fields(values)]
+    return ["", f"[{name}]", *settings]
+
+
+def _toml(value: Any) -> str:
+    """Return a setting's value as TOML."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(_toml(each) for each in value)}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return _quoted(value) if isinstance(value, str) else str(value)
 
 
 def _quoted(text: str) -> str:

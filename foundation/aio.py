@@ -65,16 +65,17 @@ class Promise(Generic[T]):
 class Semaphore:
     """At most so many holders at a time, served in order of arrival."""
 
-    __slots__ = ("_free", "_queue")
+    __slots__ = ("_free", "_handing_out", "_queue")
 
     def __init__(self, places: int) -> None:
         """Let *places* coroutines hold it together."""
         self._free = places
+        self._handing_out = False
         self._queue: deque[Promise[None]] = deque()
 
     async def __aenter__(self) -> None:
         """Take a place, waiting for one if need be."""
-        if self._free:
+        if self._free and not self._queue:
             self._free -= 1
             return
         turn: Promise[None] = Promise()
@@ -83,10 +84,16 @@ class Semaphore:
 
     async def __aexit__(self, *_exc: object) -> None:
         """Hand the place to the first who waits."""
-        if self._queue:
-            self._queue.popleft().resolve(None)
-        else:
-            self._free += 1
+        self._free += 1
+        if self._handing_out:
+            return  # the loop below goes on: holders that end at once must not wake each other ever deeper
+        self._handing_out = True
+        try:
+            while self._free and self._queue:
+                self._free -= 1
+                self._queue.popleft().resolve(None)
+        finally:
+            self._handing_out = False
 
 
 def start(work: Coroutine[Any, Any, T]) -> Deferred[T]:

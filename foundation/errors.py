@@ -15,6 +15,8 @@ class FsError(Exception):
     #: The operation's result for its directories or file, as the namespace saw them when it refused: a door
     #: builds its attributes of failure (RFC 1813 wcc_data, post_op_attr) from it. `None` where nothing was seen.
     seen: Any = None
+    #: Of NotFound and IsDeleteMarker: the id of the delete marker that hides the object, if one does.
+    marker: bytes = b""
 
 
 class NotFound(FsError):

@@ -55,6 +55,10 @@ from namespace.versions_api import VersionVerbs as VersionVerbs
 Buffer: TypeAlias = bytes | memoryview
 
 
+#: The number that no volume has: of the directory of all buckets.
+TOP_VOL = 0
+
+
 class FileId(Struct, frozen=True, gc=False):
     """What a file handle names: for ever the same object."""
 
@@ -71,6 +75,7 @@ class Caller(Struct, frozen=True):
     groups: frozenset[int] = frozenset()
     account: str = ""  # the S3 account's id; empty at the NFS door
     read_only: bool = False  # the export, or the key, allows no change
+    make_buckets: bool = False  # the export allows mkdir and rmdir of buckets
     anonymous: bool = False  # asks S3 without a signature: may do what an ACL grants to everybody, and no more
 
 
@@ -96,9 +101,12 @@ class Attr(Struct, frozen=True, gc=False):
 
 
 class Wcc(Struct, frozen=True, gc=False):
-    """One object before and after a change (RFC 1813, section 2.6): both captured when it was installed."""
+    """One object before and after a change (RFC 1813, section 2.6): both captured when it was installed.
 
-    before: Attr
+    A request that is asked again shows the object as it is then, and no `before`.
+    """
+
+    before: Attr | None
     after: Attr | None  # None: the object is gone
 
 
@@ -154,14 +162,14 @@ class Looked(Struct, frozen=True, gc=False):
 class Made(Struct, frozen=True, gc=False):
     """A new name in a directory."""
 
-    file: Attr
+    file: Attr | None  # None: the request was asked again, and the object is gone
     directory: Wcc
 
 
 class Linked(Struct, frozen=True, gc=False):
     """A further name of a file."""
 
-    file: Attr
+    file: Attr | None  # None: as in `Made`
     directory: Wcc
 
 
@@ -217,13 +225,20 @@ class FsStat(Struct, frozen=True, gc=False):
 
 
 class FileVerbs(Protocol):
-    """The verbs of POSIX, by file id: for the NFS door."""
+    """The verbs of POSIX, by file id: for the NFS door.
+
+    *request* names a request that must not run twice: who asks, and all that was asked, in 16 bytes. What it did is
+    remembered with what changed, for two minutes and more, whoever serves the volume then. Asked again it is answered
+    as done. A verb that cannot tell whether its request was done raises NoReply.
+    """
 
     async def root(self, vol: int) -> FileId:
         """Return the root directory of *vol*; raise BucketNotFound."""
 
     async def getattr(self, caller: Caller, file: FileId) -> Attr: ...
-    async def setattr(self, caller: Caller, file: FileId, change: SetAttr, guard_ctime: int | None) -> Wcc:
+    async def setattr(
+        self, caller: Caller, file: FileId, change: SetAttr, guard_ctime: int | None, request: bytes = b""
+    ) -> Wcc:
         """Change attributes; raise GuardFailed if *guard_ctime* is given and is not the file's ctime."""
 
     async def lookup(self, caller: Caller, directory: FileId, name: bytes) -> Looked:
@@ -240,27 +255,74 @@ class FileVerbs(Protocol):
     async def commit(self, caller: Caller, file: FileId, offset: int, count: int) -> Written:
         """Make UNSTABLE data of the range durable; *count* 0 = to the end of the file."""
 
-    async def create(
-        self, caller: Caller, directory: FileId, name: bytes, mode: CreateMode, attrs: SetAttr, verifier: bytes
+    async def create(  # noqa: PLR0913, PLR0917 - all that CREATE said
+        self,
+        caller: Caller,
+        directory: FileId,
+        name: bytes,
+        mode: CreateMode,
+        attrs: SetAttr,
+        verifier: bytes,
+        request: bytes = b"",
     ) -> Made:
         """Make a regular file; *verifier* (8 bytes) counts for EXCLUSIVE alone."""
 
-    async def mkdir(self, caller: Caller, directory: FileId, name: bytes, attrs: SetAttr) -> Made: ...
-    async def symlink(self, caller: Caller, directory: FileId, name: bytes, target: bytes, attrs: SetAttr) -> Made: ...
-    async def mknod(self, caller: Caller, directory: FileId, name: bytes, kind: int, rdev: int, attrs: SetAttr) -> Made:
+    async def mkdir(
+        self, caller: Caller, directory: FileId, name: bytes, attrs: SetAttr, request: bytes = b""
+    ) -> Made: ...
+    async def symlink(
+        self, caller: Caller, directory: FileId, name: bytes, target: bytes, attrs: SetAttr, request: bytes = b""
+    ) -> Made: ...
+    async def mknod(  # noqa: PLR0913, PLR0917 - all that MKNOD said
+        self,
+        caller: Caller,
+        directory: FileId,
+        name: bytes,
+        kind: int,
+        rdev: int,
+        attrs: SetAttr,
+        request: bytes = b"",
+    ) -> Made:
         """Make a device, socket or FIFO of type *kind* (FileType)."""
 
-    async def remove(self, caller: Caller, directory: FileId, name: bytes) -> Wcc:
+    async def remove(self, caller: Caller, directory: FileId, name: bytes, request: bytes = b"") -> Wcc:
         """Unlink anything but a directory; return the directory."""
 
-    async def rmdir(self, caller: Caller, directory: FileId, name: bytes) -> Wcc: ...
-    async def rename(self, caller: Caller, source: FileId, name: bytes, target: FileId, new_name: bytes) -> Renamed: ...
-    async def link(self, caller: Caller, file: FileId, directory: FileId, name: bytes) -> Linked: ...
+    async def rmdir(self, caller: Caller, directory: FileId, name: bytes, request: bytes = b"") -> Wcc: ...
+    async def rename(
+        self,
+        caller: Caller,
+        source: FileId,
+        name: bytes,
+        target: FileId,
+        new_name: bytes,
+        request: bytes = b"",
+    ) -> Renamed: ...
+    async def link(
+        self, caller: Caller, file: FileId, directory: FileId, name: bytes, request: bytes = b""
+    ) -> Linked: ...
     async def readdir(self, caller: Caller, directory: FileId, after: int, limit: int) -> DirPage:
         """Return at most *limit* entries with a cookie > *after*; `.` (cookie 1) and `..` (2) come first."""
 
     async def fsstat(self, caller: Caller, file: FileId) -> tuple[Attr, FsStat]: ...
 
 
-class Namespace(FileVerbs, ObjectVerbs, VersionVerbs, Protocol):
+class TopVerbs(FileVerbs, Protocol):
+    """The directory of all buckets, which is no volume: `FileId.vol` is `TOP_VOL`."""
+
+    async def name_of(self, vol: int) -> str:
+        """Return the name of the bucket with the volume *vol*, for ever the same; raise StaleHandle."""
+
+    async def root_of(self, bucket: str) -> FileId:
+        """Return the root directory of *bucket*; raise BucketNotFound or HeldElsewhere."""
+
+
+class FileNamespace(FileVerbs, Protocol):
+    """What the NFS door serves: the files of volumes, and at `top` the volumes themselves."""
+
+    @property
+    def top(self) -> TopVerbs: ...
+
+
+class Namespace(FileNamespace, ObjectVerbs, Protocol):
     """One tree per volume, two sets of verbs."""

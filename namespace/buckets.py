@@ -35,6 +35,10 @@ class BucketVerbs(Verbs):
         authorize_account(caller, row.owner)
         return bucket_of(row)
 
+    async def owner_of(self, bucket: str) -> str:
+        """Return the account that the bucket belongs to; raise BucketNotFound."""
+        return (await self._volumes.row(bucket)).owner
+
     async def create_bucket(self, caller: Caller, bucket: str, acl: str = "") -> Bucket:
         """Make a bucket whose root belongs to the caller; raise BucketExists or BucketOwned."""
         authorize_account(caller)

@@ -51,6 +51,14 @@ def check_write(conditions: Conditions, etag: bytes | None, modified_ns: int) ->
         raise PreconditionFailed("If-None-Match")
 
 
+def check_likeness(conditions: Conditions, size: int, modified_ns: int) -> None:
+    """Raise PreconditionFailed unless what is to be deleted has the size and the second that the caller knows."""
+    if conditions.if_match_size not in (None, size):
+        raise PreconditionFailed("size")
+    if conditions.if_match_modified not in (None, modified_ns // NS_PER_SECOND):
+        raise PreconditionFailed("Last-Modified")
+
+
 def _is_newer(modified_ns: int, since: int | None) -> bool:
     return since is not None and modified_ns // NS_PER_SECOND > since
 

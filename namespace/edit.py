@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from metastore.records import Blob, Change, Cut, Edge, Extent, FileType, Inode, InodeFlag, ObjectMeta, Reclaim
+from metastore.records import Blob, Change, Cut, Edge, Extent, FileType, Inode, InodeFlag, ObjectMeta, Reclaim, Reply
 from namespace.attributes import next_ctime
 from namespace.view import MAX_SIZE, new_generation
 
@@ -260,8 +260,11 @@ class Edit:
         """Run *effect* on memory when the rows are installed; it never waits and cannot fail."""
         self._effects.append(effect)
 
-    def planned(self, answer: Callable[[], T]) -> Planned[T]:
-        """Return the finished change; *answer* is called when it is installed."""
+    def planned(self, answer: Callable[[], T], record: bytes = b"") -> Planned[T]:
+        """Return the finished change; *answer* is called when it is installed.
+
+        *record* is what the change remembers of its request, if that must not run twice (`namespace.once`).
+        """
         for lineage in self.lineages.values():
             self._rows += lineage.rows()
             self._drops += lineage.drops()
@@ -274,7 +277,9 @@ class Edit:
         rows: list[Row] = [image for image in self._images.values() if image is not None]
         rows += self._rows
         refs = tuple([(blob, delta) for blob, delta in self._refs.items() if delta]) if self._refs else ()
-        change = Change(self._vol, tuple(rows), tuple(drops), tuple(self._cuts), refs)
+        request = self.view.request
+        reply = Reply(request, record) if request else None
+        change = Change(self._vol, tuple(rows), tuple(drops), tuple(self._cuts), refs, reply)
         return Planned(answer, change, tuple(self._effects))
 
 

@@ -15,6 +15,7 @@ from foundation.crash import crash_point
 from foundation.errors import FsError, NoReply, Unavailable
 from metastore.records import Edge, Extent, Inode, ObjectMeta, Reclaim, Version
 from namespace.attributes import attr_of
+from namespace.edit import Planned
 from namespace.loader import Loader
 from namespace.view import Missing, View
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from metastore.records import RowType
     from namespace.api import Attr, FileId
     from namespace.cache import Cache
-    from namespace.edit import Planned
     from namespace.lease import Lease
     from namespace.view import Need
     from namespace.volume import VolumeState
@@ -57,18 +57,30 @@ class Engine:
         self.crashed: Callable[[int, BaseException], object] = lambda _vol, _error: None
 
     async def run(
-        self, volume: VolumeState, plan: Callable[[View], Planned[T]], subjects: tuple[FileId, ...] = ()
+        self,
+        volume: VolumeState,
+        plan: Callable[[View], Planned[T]],
+        subjects: tuple[FileId, ...] = (),
+        request: bytes = b"",
+        again: Callable[[View, bytes], T] | None = None,
     ) -> T:
-        """Run one operation and return its answer.
+        """Run one operation and return its answer; *again* answers a *request* that an earlier incarnation has done.
 
         Raise the FsError it was refused with, `seen` set from *subjects*; NoReply if the volume crashed meanwhile.
         """
+        record = volume.replies.get(request)  # no request has no record
+        if record is not None and again is not None:
+            plan = _answered(again, record)
         stamp = volume.cache.begin_operation()
-        view = View(volume, stamp)
+        view = View(volume, stamp, request)
         try:
             planned = await self._plan(volume, view, plan)
             batch, result = self._finish(volume, view, planned)
-        except Unavailable:
+        except Unavailable as error:
+            if record is not None:
+                raise NoReply(
+                    "it was done: a client that comes again with another request would do it twice"
+                ) from error
             raise  # it says nothing of what was consulted, and must not wait for a database that stalls
         except FsError as error:
             await self._refuse(volume, view, error, subjects)
@@ -174,6 +186,16 @@ class Engine:
             self._lease.look()
         if volume.dead:
             raise NoReply("the volume's incarnation ended")
+
+
+def _answered(again: Callable[[View, bytes], T], record: bytes) -> Callable[[View], Planned[T]]:
+    """Return the plan that changes nothing and answers from *record*."""
+
+    def plan(view: View) -> Planned[T]:
+        answer = again(view, record)
+        return Planned(lambda: answer)
+
+    return plan
 
 
 def _drop(cache: Cache, kind: RowType, key: tuple[int | bytes, ...], batch: int) -> None:

@@ -1,7 +1,7 @@
 """ListObjects: keys in exact byte order, a page in O(page + depth) (DESIGN 3.2).
 
-Every page is read from the database after all changes of the volume made so far are durable (ADR 0060): each of its
-keys is as new as every answer given before the call, or newer, and nothing of it can be taken back.
+Every page is read from the database, and waits only for what its rights rest on, the directories of the prefix
+(ADR 0060): whatever anybody was told before the call is durable, hence in it, and nothing of it can be taken back.
 
 A page is one walk that is steered: past directories whose names the caller may not see, and over those of which every
 key rolls up into one common prefix. What lies in either costs nothing. With the delimiter `/` that is a scan of one
@@ -42,7 +42,6 @@ class ListVerb(Verbs):
         volume = await self._volumes.named(bucket)
         base = request.prefix[: request.prefix.rfind(b"/") + 1]
         top = await self._engine.run(volume, lambda view: _plan_list(view, caller, base))
-        await self._engine.settled(volume)
         if top is None or request.limit <= 0:
             return Listing((), (), None, volume.row.owner)
         page = _Page(request, len(base))

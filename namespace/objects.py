@@ -11,7 +11,7 @@ from foundation.errors import FsError, InvalidArgument, IsDeleteMarker, NotFound
 from metastore.records import NULL_VERSION
 from namespace.api import NO_CONDITIONS, CopySource, Deleted, DeleteResult
 from namespace.authority import GET, PRIVATE, REMOVE
-from namespace.conditions import check_read, check_write
+from namespace.conditions import check_likeness, check_read, check_write
 from namespace.edit import Edit, Planned
 from namespace.hall import Verbs
 from namespace.lineage import current_id
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from metastore.records import Inode, ObjectMeta
     from namespace.api import Caller, Conditions, DeleteTarget, ObjectInfo, OpenObject
+    from namespace.cache import InodeEntry
     from namespace.snapshot import Pinned
 
     #: Decides conditions: what is asked, the ETag, Last-Modified in ns.
@@ -140,7 +141,7 @@ def look(
         if version_id:
             entry, image = look_version(view, caller, key, version_id)
         else:
-            entry, image = path.existing(view)
+            entry, image = _existing(view, caller, path)
             version_id = NULL_VERSION if is_directory(image) else current_id(view, *path.file_name)
     except (NotFound, VersionNotFound, IsDeleteMarker):
         path.require_sight(view, caller)
@@ -159,8 +160,19 @@ def canned_acl(meta: ObjectMeta | None) -> str:
     return meta.acl.get(CANNED, PRIVATE) if meta is not None else PRIVATE
 
 
+def _existing(view: View, caller: Caller, path: KeyPath) -> tuple[InodeEntry, Inode]:
+    """Return the object of a key; raise NotFound, which names the delete marker on top of the key's history."""
+    try:
+        return path.existing(view)
+    except NotFound as error:
+        marker = marker_of(view, caller, path)
+        error.marker = marker.version_id if marker is not None else b""
+        raise
+
+
 def check_delete(conditions: Conditions, caller: Caller, seen: Inode) -> None:
-    """Raise PreconditionFailed unless the object may go; who asks by ETag must be one who may read."""
+    """Raise PreconditionFailed unless the object may go; who asks for a condition must be one who may read."""
     if conditions != NO_CONDITIONS:
         GET.require(caller, seen)
         check_write(conditions, *validators(seen))
+        check_likeness(conditions, 0 if is_directory(seen) else seen.size, validators(seen)[1])

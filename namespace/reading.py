@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from foundation.aio import gather
-from foundation.errors import InvalidArgument, IsDirectory
+from foundation.errors import FsError, InvalidArgument, IsDirectory
 from metastore.records import FileType
 from namespace.api import ReadResult
 from namespace.atime import is_atime_due
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from metastore.records import Extent
-    from namespace.api import Buffer, Caller, FileId
+    from namespace.api import Attr, Buffer, Caller, FileId
     from namespace.extents import ExtentMap
     from namespace.overlay import Overlay, Run
     from namespace.volume import VolumeState
@@ -72,10 +72,18 @@ class ReadVerb(Verbs):
         token = volume.begin_read(now_ns)
         try:
             result, pieces = await self._engine.run(volume, plan, (file,))
-            buffers = await fetch(self._bodies, volume, pieces)
+            buffers = await self._fetch(volume, result.file, pieces)
         finally:
             volume.end_read(token)
         return ReadResult(result.file, tuple(buffers), result.count, result.eof)
+
+    async def _fetch(self, volume: VolumeState, attr: Attr, pieces: list[Piece]) -> list[Buffer]:
+        """Return the bytes of *pieces*; an error has seen the file whose they are."""
+        try:
+            return await fetch(self._bodies, volume, pieces)
+        except FsError as error:
+            error.seen = (attr,)
+            raise
 
 
 def committed_pieces(extents: Sequence[Extent], offset: int, length: int) -> list[Piece]:

@@ -15,6 +15,7 @@ from namespace.ghosts import make_way, vacate
 from namespace.hall import Verbs
 from namespace.lineage import bury, entitle
 from namespace.names import check_new_name
+from namespace.once import renamed_again
 from namespace.tree import find, find_existing, is_listed, open_directory, unlink
 from namespace.view import View, is_directory
 
@@ -27,11 +28,19 @@ if TYPE_CHECKING:
 class RenameVerb(Verbs):
     """RENAME."""
 
-    async def rename(self, caller: Caller, source: FileId, name: bytes, target: FileId, new_name: bytes) -> Renamed:
+    async def rename(
+        self,
+        caller: Caller,
+        source: FileId,
+        name: bytes,
+        target: FileId,
+        new_name: bytes,
+        request: bytes = b"",
+    ) -> Renamed:
         """Move an entry, over what has the new name; raise CrossVolume between volumes."""
         if source.vol != target.vol:
             raise CrossVolume("the directories are in different volumes")
-        volume = await self._volumes.numbered(source.vol)
+        volume = await self._volumes.numbered(source.vol, request)
 
         def plan(view: View) -> Planned[Renamed]:
             from_entry, from_image = open_directory(view, source)
@@ -61,7 +70,7 @@ class RenameVerb(Verbs):
             _move(edit, entry, edge, (from_entry, to_entry), place, listed=listed)
             return edit.planned(answer)
 
-        return await self._engine.run(volume, plan, (source, target))
+        return await self._engine.run(volume, plan, (source, target), request, renamed_again(source, target))
 
 
 def _check_directory_move(view: View, caller: Caller, image: Inode, source: Inode, target: Inode) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from foundation.aio import spawn
 from namespace.access import AccessVerbs
+from namespace.bucket_directory import BucketDirectory
 from namespace.buckets import BucketVerbs
 from namespace.duties import Duties
 from namespace.engine import Engine
@@ -80,6 +81,7 @@ class GatefoldNamespace(
         engine.crashed = volumes.crashed
         hall = Hall(engine, volumes, bodies, clock, WriteBack(engine, bodies, clock))
         super().__init__(hall)
+        self.top = BucketDirectory(hall, self)
         self._duties = Duties(hall)
         engine.loader.copy = Sharing(hall).copy
         volumes.taken_over = self._sweep_later

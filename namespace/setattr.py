@@ -25,9 +25,12 @@ from namespace.extents import Draft
 from namespace.hall import Verbs
 from namespace.lineage import amend
 from namespace.loader import EXTENT_PAGE
+from namespace.once import changed_again
 from namespace.view import MAX_SIZE, View, is_directory
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from metastore.records import Inode
     from namespace.api import Caller, FileId, SetAttr
     from namespace.cache import InodeEntry
@@ -37,6 +40,8 @@ _after_step = crash_point("truncate.after_step")
 MODE_BITS = 0o7777
 #: Extents that one Change of a truncation may let go: the database is busy with them for a fraction of a second.
 STEP_EXTENTS = 10_000
+#: The record of a request that was begun in such steps.
+_BEGUN = b"begun"
 #: A truncation that lets more extents go than this says so in one row, not in one for each.
 ROWS_DROPPED = 16
 DEFAULT_MODES = {FileType.DIRECTORY: 0o755, FileType.SYMLINK: 0o777}
@@ -46,10 +51,15 @@ DEFAULT_FILE_MODE = 0o644
 class SetAttrVerb(Verbs):
     """SETATTR."""
 
-    async def setattr(self, caller: Caller, file: FileId, change: SetAttr, guard_ctime: int | None) -> Wcc:
+    async def setattr(
+        self, caller: Caller, file: FileId, change: SetAttr, guard_ctime: int | None, request: bytes = b""
+    ) -> Wcc:
         """Change attributes; raise GuardFailed if *guard_ctime* is given and is not the file's ctime."""
-        volume = await self._volumes.numbered(file.vol)
+        volume = await self._volumes.numbered(file.vol, request)
         in_steps = True
+        again: Callable[[View, bytes], Wcc | int] | None = changed_again(file)
+        if volume.replies.get(request) == _BEGUN:
+            again = guard_ctime = None  # a crash cut it short: the rest is to be done, and the guard held before
 
         def plan(view: View) -> Planned[Wcc | int]:
             entry, image = view.file(file)
@@ -68,16 +78,19 @@ class SetAttrVerb(Verbs):
                 edit.then(lambda: _own_mtime_holds(entry))
             return edit.planned(before.wcc)
 
-        done = await self._engine.run(volume, plan, (file,))
+        done = await self._engine.run(volume, plan, (file,), request, again)
         if isinstance(done, int):
-            await self._shorten(volume, caller, file, await self._cut_points(volume, done, change.size or 0))
+            cuts = await self._cut_points(volume, done, change.size or 0)
+            await self._shorten(volume, caller, file, cuts, request)
             in_steps = False
             guard_ctime = None  # it held; since then the file has changed by this truncation's own steps
-            done = await self._engine.run(volume, plan, (file,))
+            done = await self._engine.run(volume, plan, (file,), request)
         assert isinstance(done, Wcc)  # there is no further step
         return done
 
-    async def _shorten(self, volume: VolumeState, caller: Caller, file: FileId, cuts: list[int]) -> None:
+    async def _shorten(
+        self, volume: VolumeState, caller: Caller, file: FileId, cuts: list[int], request: bytes
+    ) -> None:
         """Cut the far end of a file, from the last of *cuts* to the first (ADR 0062).
 
         Each step is a truncation of its own, so a crash leaves more of the file, and every byte of it right.
@@ -88,10 +101,10 @@ class SetAttrVerb(Verbs):
             edit = Edit(view, self._clock.now_ns())
             if at < image.size:
                 truncate(edit, caller, entry, at)
-            return edit.planned(lambda: None)
+            return edit.planned(lambda: None, _BEGUN)
 
         for at in reversed(cuts):
-            await self._engine.run(volume, partial(step, at=at), (file,))
+            await self._engine.run(volume, partial(step, at=at), (file,), request)
             _after_step()
 
     async def _cut_points(self, volume: VolumeState, content: int, start: int) -> list[int]:

@@ -25,6 +25,7 @@ from namespace.ghosts import make_directory, vacate
 from namespace.hall import Verbs
 from namespace.lineage import bury, check_linkable, entitle
 from namespace.names import check_name, check_new_name
+from namespace.once import changed_again, linked_again, made_again, made_record
 from namespace.setattr import initial_fields, truncate
 from namespace.silly import is_silly_name
 from namespace.view import View, is_directory
@@ -43,11 +44,18 @@ SETGID = 0o2000
 class TreeVerbs(Verbs):
     """Names, made and taken away."""
 
-    async def create(
-        self, caller: Caller, directory: FileId, name: bytes, mode: CreateMode, attrs: SetAttr, verifier: bytes
+    async def create(  # noqa: PLR0913, PLR0917 - all that CREATE said
+        self,
+        caller: Caller,
+        directory: FileId,
+        name: bytes,
+        mode: CreateMode,
+        attrs: SetAttr,
+        verifier: bytes,
+        request: bytes = b"",
     ) -> Made:
         """Make a regular file (RFC 1813, section 3.3.8)."""
-        volume = await self._volumes.numbered(directory.vol)
+        volume = await self._volumes.numbered(directory.vol, request)
 
         def plan(view: View) -> Planned[Made]:
             parent, image = open_directory(view, directory)
@@ -59,7 +67,7 @@ class TreeVerbs(Verbs):
             extra = {"create_verf": verifier} if mode == CreateMode.EXCLUSIVE else {}
             return self._make(edit, caller, parent, name, FileType.REGULAR, attrs, **extra)
 
-        return await self._engine.run(volume, plan, (directory,))
+        return await self._engine.run(volume, plan, (directory,), request, made_again(directory))
 
     def _existing(  # noqa: PLR0913, PLR0917 - all that CREATE said
         self,
@@ -84,32 +92,52 @@ class TreeVerbs(Verbs):
         WRITE_FILE.require(caller, image)
         edit = Edit(view, self._clock.now_ns())
         truncate(edit, caller, entry, attrs.size)
-        return edit.planned(lambda: Made(attr_of(entry), before.wcc()))
+        return edit.planned(lambda: Made(attr_of(entry), before.wcc()), made_record(image))
 
-    async def mkdir(self, caller: Caller, directory: FileId, name: bytes, attrs: SetAttr) -> Made:
+    async def mkdir(self, caller: Caller, directory: FileId, name: bytes, attrs: SetAttr, request: bytes = b"") -> Made:
         """Make a directory, explicit (RFC 1813, section 3.3.9)."""
-        return await self._new(caller, directory, name, FileType.DIRECTORY, attrs, flags=int(InodeFlag.EXPLICIT))
+        fields = {"flags": int(InodeFlag.EXPLICIT)}
+        return await self._new(caller, directory, name, FileType.DIRECTORY, attrs, request, **fields)
 
-    async def symlink(self, caller: Caller, directory: FileId, name: bytes, target: bytes, attrs: SetAttr) -> Made:
+    async def symlink(
+        self, caller: Caller, directory: FileId, name: bytes, target: bytes, attrs: SetAttr, request: bytes = b""
+    ) -> Made:
         """Make a symbolic link (RFC 1813, section 3.3.10)."""
         if len(target) > TARGET_MAX:
             raise NameTooLong("a symbolic link has at most 4,096 bytes")
         if not target or b"\0" in target:
             raise InvalidArgument("a symbolic link is neither empty nor has it a NUL")
-        return await self._new(caller, directory, name, FileType.SYMLINK, attrs, target=target, size=len(target))
+        fields = {"target": target, "size": len(target)}
+        return await self._new(caller, directory, name, FileType.SYMLINK, attrs, request, **fields)
 
-    async def mknod(self, caller: Caller, directory: FileId, name: bytes, kind: int, rdev: int, attrs: SetAttr) -> Made:
+    async def mknod(  # noqa: PLR0913, PLR0917 - all that MKNOD said
+        self,
+        caller: Caller,
+        directory: FileId,
+        name: bytes,
+        kind: int,
+        rdev: int,
+        attrs: SetAttr,
+        request: bytes = b"",
+    ) -> Made:
         """Make a device, socket or FIFO (RFC 1813, section 3.3.11)."""
         if kind not in (FileType.BLOCK, FileType.CHARACTER, FileType.SOCKET, FileType.FIFO):
             raise InvalidArgument("not a special file")
         if kind in (FileType.BLOCK, FileType.CHARACTER) and caller.uid != 0:
             raise NotPermitted("only the super-user makes devices")
-        return await self._new(caller, directory, name, FileType(kind), attrs, rdev=rdev)
+        return await self._new(caller, directory, name, FileType(kind), attrs, request, rdev=rdev)
 
     async def _new(
-        self, caller: Caller, directory: FileId, name: bytes, kind: FileType, attrs: SetAttr, **fields: object
+        self,
+        caller: Caller,
+        directory: FileId,
+        name: bytes,
+        kind: FileType,
+        attrs: SetAttr,
+        request: bytes,
+        **fields: object,
     ) -> Made:
-        volume = await self._volumes.numbered(directory.vol)
+        volume = await self._volumes.numbered(directory.vol, request)
 
         def plan(view: View) -> Planned[Made]:
             parent, image = open_directory(view, directory)
@@ -118,7 +146,7 @@ class TreeVerbs(Verbs):
                 raise AlreadyExists("the name is taken")
             return self._make(Edit(view, self._clock.now_ns()), caller, parent, name, kind, attrs, **fields)
 
-        return await self._engine.run(volume, plan, (directory,))
+        return await self._engine.run(volume, plan, (directory,), request, made_again(directory))
 
     def _make(
         self,
@@ -146,11 +174,11 @@ class TreeVerbs(Verbs):
             entitle(edit, directory.ino, skey, made.ino)
         edit.touch_directory(parent, entries=1, links=int(kind == FileType.DIRECTORY), explicit=True)
         cache = edit.view.volume.cache
-        return edit.planned(lambda: Made(attr_of(cache.inodes[made.ino]), before.wcc()))
+        return edit.planned(lambda: Made(attr_of(cache.inodes[made.ino]), before.wcc()), made_record(made))
 
-    async def link(self, caller: Caller, file: FileId, directory: FileId, name: bytes) -> Linked:
+    async def link(self, caller: Caller, file: FileId, directory: FileId, name: bytes, request: bytes = b"") -> Linked:
         """Give a file a further name (RFC 1813, section 3.3.15)."""
-        volume = await self._volumes.numbered(directory.vol)
+        volume = await self._volumes.numbered(directory.vol, request)
 
         def plan(view: View) -> Planned[Linked]:
             entry, image = view.file(file)
@@ -176,11 +204,11 @@ class TreeVerbs(Verbs):
             edit.touch_directory(parent, entries=1, explicit=True)
             return edit.planned(lambda: Linked(attr_of(entry), before.wcc()))
 
-        return await self._engine.run(volume, plan, (file, directory))
+        return await self._engine.run(volume, plan, (file, directory), request, linked_again(file, directory))
 
-    async def remove(self, caller: Caller, directory: FileId, name: bytes) -> Wcc:
+    async def remove(self, caller: Caller, directory: FileId, name: bytes, request: bytes = b"") -> Wcc:
         """Unlink anything but a directory (RFC 1813, section 3.3.12)."""
-        volume = await self._volumes.numbered(directory.vol)
+        volume = await self._volumes.numbered(directory.vol, request)
 
         def plan(view: View) -> Planned[Wcc]:
             parent, image = open_directory(view, directory)
@@ -195,11 +223,11 @@ class TreeVerbs(Verbs):
             edit.touch_directory(parent, entries=-1, explicit=True)
             return edit.planned(before.wcc)
 
-        return await self._engine.run(volume, plan, (directory,))
+        return await self._engine.run(volume, plan, (directory,), request, changed_again(directory))
 
-    async def rmdir(self, caller: Caller, directory: FileId, name: bytes) -> Wcc:
+    async def rmdir(self, caller: Caller, directory: FileId, name: bytes, request: bytes = b"") -> Wcc:
         """Remove an empty directory (RFC 1813, section 3.3.13)."""
-        volume = await self._volumes.numbered(directory.vol)
+        volume = await self._volumes.numbered(directory.vol, request)
 
         def plan(view: View) -> Planned[Wcc]:
             parent, image = open_directory(view, directory)
@@ -219,7 +247,7 @@ class TreeVerbs(Verbs):
             edit.touch_directory(parent, entries=-1, links=-1, explicit=True)
             return edit.planned(before.wcc)
 
-        return await self._engine.run(volume, plan, (directory,))
+        return await self._engine.run(volume, plan, (directory,), request, changed_again(directory))
 
 
 def open_directory(view: View, directory: FileId) -> tuple[InodeEntry, Inode]:

@@ -31,7 +31,7 @@ from namespace.versions import lock_of, plan_lock
 from namespace.volume import ENABLED, SUSPENDED, VERSIONING
 
 if TYPE_CHECKING:
-    from namespace.api import Caller, OpenObject
+    from namespace.api import Caller, Conditions, OpenObject
     from namespace.view import View
 
 _after_setting = crash_point("versioning.after_commit")
@@ -60,19 +60,23 @@ class VersionVerbs(ObjectVerbs):
         await change_settings(self._engine.metastore, volume, {VERSIONING: state})
         _after_setting()
 
-    async def head_version(self, caller: Caller, bucket: str, key: bytes, version_id: bytes) -> ObjectInfo:
+    async def head_version(
+        self, caller: Caller, bucket: str, key: bytes, version_id: bytes, conditions: Conditions = NO_CONDITIONS
+    ) -> ObjectInfo:
         """Return what S3 shows of a version; raise VersionNotFound or IsDeleteMarker."""
         volume = await self._volumes.named(bucket)
 
         def plan(view: View) -> Planned[ObjectInfo]:
-            info, _ = look(view, caller, key, NO_CONDITIONS, check_read, version_id)
+            info, _ = look(view, caller, key, conditions, check_read, version_id)
             return Planned(lambda: info)
 
         return await self._engine.run(volume, plan)
 
-    async def open_version(self, caller: Caller, bucket: str, key: bytes, version_id: bytes) -> OpenObject:
+    async def open_version(
+        self, caller: Caller, bucket: str, key: bytes, version_id: bytes, conditions: Conditions = NO_CONDITIONS
+    ) -> OpenObject:
         """Open a version's content; raise as `head_version` does."""
-        return await self._open(caller, CopySource(bucket, key, version_id=version_id), check_read)
+        return await self._open(caller, CopySource(bucket, key, conditions, version_id=version_id), check_read)
 
     async def get_lock(self, caller: Caller, bucket: str, key: bytes, version_id: bytes) -> tuple[int, bool]:
         """Return until when a version is retained, and whether it has a legal hold."""
@@ -96,10 +100,9 @@ class VersionVerbs(ObjectVerbs):
         await self._engine.run(volume, lambda view: plan_lock(view, caller, (key, version_id), lock, now()))
 
     async def list_versions(self, caller: Caller, bucket: str, request: VersionListRequest) -> VersionListing:
-        """Return one page of versions, read when all changes made so far are durable (ADR 0060)."""
+        """Return one page of versions as the database has them (ADR 0060)."""
         volume = await self._volumes.named(bucket)
         place = await self._engine.run(volume, lambda view: _plan_list(view, caller, request))
-        await self._engine.settled(volume)
         page = _Page(request, place)
         while page.wanted > 0:
             entries = await self._engine.metastore.walk_versions(

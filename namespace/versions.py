@@ -28,7 +28,9 @@ def look_version(view: View, caller: Caller, key: bytes, version_id: bytes) -> t
     trail = Trail(view, caller, path)
     row = trail.version(version_id)
     if row is not None and not row.ino:
-        raise IsDeleteMarker("the version is a delete marker")
+        refusal = IsDeleteMarker("the version is a delete marker")
+        refusal.marker = row.version_id
+        raise refusal
     if row is not None:
         entry, image = view.live(row.ino)
     elif version_id == NULL_VERSION and trail.newest is None:

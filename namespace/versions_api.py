@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
+from namespace.conditions_api import NO_CONDITIONS, Conditions
+
 if TYPE_CHECKING:
     from namespace.api import Caller, ObjectInfo, OpenObject
 
@@ -53,10 +55,14 @@ class VersionVerbs(Protocol):
     async def set_versioning(self, caller: Caller, bucket: str, state: str) -> None:
         """Begin to keep versions (`enabled`), or keep what there is and no more (`suspended`); for the owner alone."""
 
-    async def open_version(self, caller: Caller, bucket: str, key: bytes, version_id: bytes) -> OpenObject:
+    async def open_version(
+        self, caller: Caller, bucket: str, key: bytes, version_id: bytes, conditions: Conditions = NO_CONDITIONS
+    ) -> OpenObject:
         """Open a version's content; raise VersionNotFound or IsDeleteMarker."""
 
-    async def head_version(self, caller: Caller, bucket: str, key: bytes, version_id: bytes) -> ObjectInfo: ...
+    async def head_version(
+        self, caller: Caller, bucket: str, key: bytes, version_id: bytes, conditions: Conditions = NO_CONDITIONS
+    ) -> ObjectInfo: ...
     async def delete_version(self, caller: Caller, bucket: str, key: bytes, version_id: bytes) -> DeleteResult:
         """Remove one version for good, and show the one below if it was the current one; none is no error.
 

@@ -145,12 +145,13 @@ class Missing(Exception):
 class View:
     """One operation's look at a volume; plans call it again from the start after each load."""
 
-    __slots__ = ("batch", "stamp", "volume")
+    __slots__ = ("batch", "request", "stamp", "volume")
 
-    def __init__(self, volume: VolumeState, stamp: int) -> None:
-        """Look at *volume* on behalf of the operation with *stamp*."""
+    def __init__(self, volume: VolumeState, stamp: int, request: bytes = b"") -> None:
+        """Look at *volume* on behalf of the operation with *stamp*, of a *request* that must not run twice, or not."""
         self.volume = volume
         self.stamp = stamp
+        self.request = request
         self.batch = 0
 
     def consult(self, entry: Entry) -> None:

@@ -80,6 +80,8 @@ class VolumeState:
         self.assembling = 0  # contents that are being made of others by reference: sources are not rewritten meanwhile
         self.snapshots: dict[int, Snapshot] = {}  # content -> what its open readers still read from the table
         self.settings_turn = Semaphore(1)  # changes of settings, one at a time: the last one committed is the one shown
+        #: What earlier incarnations did for requests that must not run twice: request -> record (`namespace.once`).
+        self.replies: dict[bytes, bytes] = {}
         self.uploads = UploadTable(self.cache)
         self.read_times = ReadTimes()
 

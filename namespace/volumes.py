@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from foundation.clock import Clock, Timer
-    from metastore.api import MetaStore
-    from metastore.records import Inode, Volume
+    from metastore.api import Holding, MetaStore
+    from metastore.records import Inode, Reply, Volume
     from namespace.holders import Holders
     from namespace.lease import Lease
     from namespace.memory import Memory
@@ -35,6 +35,9 @@ _released = crash_point("volumes.after_release")
 RETAKE_SECONDS = 0.5
 #: How long a request waits for its volume before it is told to come again, in seconds.
 PATIENCE_SECONDS = 10.0
+#: How long after it is taken a volume is asked for replies of those who served it before, in seconds: Linux connects
+#: anew at least every 60 s, and sends again at once what was not answered.
+REPLY_SECONDS = 120.0
 #: Volumes that are taken side by side: a gateway that died may have held thousands.
 TAKEN_TOGETHER = 16
 
@@ -100,13 +103,17 @@ class Volumes:
         """Return all volumes that are served here, by name."""
         return [self._by_name[name] for name in sorted(self._by_name)]
 
-    async def numbered(self, vol: int) -> VolumeState:
-        """Return the volume a handle names; raise StaleHandle, HeldElsewhere, or Unavailable when it takes too long."""
+    async def numbered(self, vol: int, request: bytes = b"") -> VolumeState:
+        """Return the volume a handle names; raise StaleHandle, HeldElsewhere, or Unavailable when it takes too long.
+
+        Whether a *request* that must not run twice was done, only the volume knows: for one, what another gateway
+        holds is waited for, as it may be dying, and NoReply is raised for Unavailable.
+        """
         volume = self._by_number.get(vol)
         if volume is not None:
             return volume
         try:
-            return await self._sought(vol)
+            return await (self._awaited(vol) if request else self._sought(vol))
         except BucketNotFound as error:
             raise StaleHandle("no such volume") from error
 
@@ -131,6 +138,18 @@ class Volumes:
             raise BucketNotFound(name)
         return row
 
+    def is_elsewhere(self, row: Volume) -> bool:
+        """Tell whether another gateway, be it alive or not, holds the volume of *row*, which was just read."""
+        return row.vol not in self._by_number and row.holder not in (0, self._metastore.gateway_id)
+
+    async def name(self, vol: int) -> str:
+        """Return the name of the volume *vol*, whoever holds it; raise StaleHandle. It never has another."""
+        volume = self._by_number.get(vol)
+        row = await self._metastore.volume_of(vol) if volume is None else volume.row
+        if row is None:
+            raise StaleHandle("no such volume")
+        return row.name
+
     async def _sought(self, vol: int) -> VolumeState:
         """Take *vol*, or wait for who does."""
         while (volume := self._by_number.get(vol)) is None:
@@ -138,6 +157,19 @@ class Volumes:
             if not await within(self._clock, PATIENCE_SECONDS, arrival):
                 raise Unavailable("the volume is being taken")
         return volume
+
+    async def _awaited(self, vol: int) -> VolumeState:
+        """Wait for *vol* as long as its holder may be dying; raise HeldElsewhere when it evidently lives."""
+        give_up = self._clock.boottime_seconds() + PATIENCE_SECONDS
+        while True:
+            try:
+                return await self._sought(vol)
+            except Unavailable as error:
+                raise NoReply("whether the request was done is not known yet") from error
+            except HeldElsewhere:
+                if self._closed or self._clock.boottime_seconds() >= give_up:
+                    raise
+                await pause(self._clock, RETAKE_SECONDS)
 
     async def gateways(self) -> list[GatewayState]:
         """Return every gateway there is a row of, and the names of the volumes that each holds."""
@@ -216,15 +248,24 @@ class Volumes:
             raise NoReply("the gateway is stopping")
         if not self._lease.holds(term):
             raise VolumeTaken("the lease ran out meanwhile: others may have taken it since")
-        self._serve(holding.volume, row.holder)
+        self._serve(holding, row.holder)
 
-    def _serve(self, row: Volume, before: int) -> None:
+    def _serve(self, holding: Holding, before: int) -> None:
         """Serve the volume that was just taken from the holder *before*."""
+        row = holding.volume
         volume = self._adopt(row)
+        self._remember(volume, holding.replies)
         spawn(f"close epochs of {row.name}", self._bodies.close_epochs(row.vol, row.epoch))
         if before != row.holder:
             _log.info("volume {name} is taken at epoch {epoch}", name=row.name, epoch=row.epoch)
             self.taken_over(volume)
+
+    def _remember(self, volume: VolumeState, replies: tuple[Reply, ...]) -> None:
+        """Let *volume* know what was done already, for as long as anybody may ask again."""
+        if replies:
+            volume.replies = {each.key: each.reply for each in replies}
+            timer = self._clock.call_later(REPLY_SECONDS, volume.replies.clear)
+            volume.at_end(lambda _: timer.cancel())
 
     def _adopt(self, row: Volume) -> VolumeState:
         volume = VolumeState(row, self._memory, lambda: self._metastore.durable)

@@ -22,8 +22,9 @@ _reserve_after_commit = crash_point("reserve.after_commit")
 
 #: SQLSTATE of gatefold_drop_volume: the volume is not empty.
 _NOT_EMPTY = "GF003"
-#: A volume that is taken over brings at most so many replies, the newest; read so many rows at a time.
-_MAX_REPLIES, _REPLY_ROWS = 65_536, 256
+#: A volume that is taken over brings at most so many replies, the newest: as many as calls can be in flight at all
+#: connections of the NFS door. Loading them takes 0.1 s and 35 MB (ADR 0022). Read so many rows at a time.
+_MAX_REPLIES, _REPLY_ROWS = 262_144, 256
 _NUMBERS = {"ino": ROOT_INO + 1, "cookie": FIRST_COOKIE, "content": 1, "blob": 1}
 
 _VOLUMES = Statement("volumes", f"SELECT {VOLUME_COLUMNS} FROM volume v ORDER BY v.name", ())

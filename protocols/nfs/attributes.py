@@ -64,7 +64,8 @@ def post_op_attr_of(attr: Attr | None, export: Export) -> fattr3 | None:
 
 def wcc_data_of(wcc: Wcc, export: Export) -> wcc_data:
     """Return a change as wcc_data."""
-    return wcc_data(_wcc_attr_of(wcc.before), post_op_attr_of(wcc.after, export))
+    before = None if wcc.before is None else _wcc_attr_of(wcc.before)
+    return wcc_data(before, post_op_attr_of(wcc.after, export))
 
 
 def _wcc_attr_of(attr: Attr) -> wcc_attr:

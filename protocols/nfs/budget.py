@@ -14,15 +14,20 @@ if TYPE_CHECKING:
 
 
 class Limits(Struct, frozen=True):
-    """What one peer, and all together, may take. Bytes count a call's record and the longest reply it asks for."""
+    """What one peer, and all together, may take. Bytes count a call's record and the longest reply it asks for.
+
+    Memory is bounded by `bytes_in_all` and, beside it, by what a connection holds uncounted: some 20 KiB while it is
+    idle, and the first 64 KiB of a record that is on its way. So all connections there may be hold 80 MiB, and 256 MiB
+    more for as long as each of them keeps a record unfinished, which is at most `record_seconds`.
+    """
 
     record_bytes: int = (1 << 20) + 8192  # wtmax and room for the head of a call
     calls_per_connection: int = 256
     bytes_per_connection: int = 16 << 20
     bytes_in_all: int = 256 << 20
     calls_per_turn: int = 64  # small ones of one connection, before others get their turn
-    connections: int = 1024
-    connections_per_host: int = 256  # a whole network may come from one address
+    connections: int = 4096
+    connections_per_host: int = 1024  # a whole network may come from one address
     datagrams: int = 64  # UDP calls in flight; more are dropped, as UDP may
     first_record_seconds: float = 30.0
     record_seconds: float = 10.0  # from a record's first byte to its last
@@ -31,20 +36,36 @@ class Limits(Struct, frozen=True):
     sweep_seconds: float = 2.0
 
 
+#: A connection may hold so large a part of the whole while nobody else holds any.
+_SHARE = 16
+#: Records on their way may hold so large a part of the whole, so that calls can go on beside them.
+_ON_THEIR_WAY = 2
+
+
 class Budget:
-    """Bytes that all calls in flight and all unsent replies share."""
+    """Bytes that all calls in flight, all unsent replies and all long records on their way share."""
 
     def __init__(self, limit_bytes: int, clock: Clock) -> None:
         """Allow *limit_bytes*; one call more may pass the limit, so that the largest always can run."""
         self._limit = limit_bytes
         self._clock = clock
         self._waiting: deque[Callable[[], object]] = deque()
+        self._waiting_to_reserve: deque[Callable[[], object]] = deque()
         self._waking = False
+        self._reserved = 0
         self.used = 0
 
     def exhausted(self) -> bool:
         """Tell whether no further call may start."""
         return self.used >= self._limit
+
+    def share(self) -> int:
+        """Return how many bytes one connection may hold now: a sixteenth of all, and ever less of what is free.
+
+        So a hundred peers that take no replies leave room for all others, whoever came first.
+        """
+        free = max(0, self._limit - self.used)
+        return free * free // (self._limit * _SHARE)
 
     def take(self, size: int) -> None:
         """Count *size* bytes."""
@@ -60,6 +81,26 @@ class Budget:
     def wait(self, go_on: Callable[[], object]) -> None:
         """Call *go_on* once there is room."""
         self._waiting.append(go_on)
+
+    def may_reserve(self) -> bool:
+        """Tell whether a long record may come now."""
+        return self._reserved < self._limit // _ON_THEIR_WAY
+
+    def reserve(self, size: int) -> None:
+        """Count *size* bytes of a record that is on its way."""
+        self._reserved += size
+        self.take(size)
+
+    def unreserve(self, size: int) -> None:
+        """Give *size* reserved bytes back and let those who wait for them reserve, in order."""
+        self._reserved -= size
+        self.give(size)
+        while self._waiting_to_reserve and self.may_reserve():
+            self._waiting_to_reserve.popleft()()
+
+    def wait_to_reserve(self, reserve: Callable[[], object]) -> None:
+        """Call *reserve* once a long record may come."""
+        self._waiting_to_reserve.append(reserve)
 
     def _wake(self) -> None:
         self._waking = False

@@ -55,11 +55,13 @@ class RpcConnection(Protocol):
         self._calls = 0  # in flight
         self._bytes = 0  # that they, and replies not yet taken by the peer, may hold
         self._owed = 0  # the part of `_bytes` whose replies are done
+        self._reserved = 0  # of the budget, for a long record that is on its way
         self._serving = False  # inside `_serve`: replies wait for its end
         self._turn_due = False
         self._choked = False  # the peer does not take what we send
         self._reading = True
         self._queued = False  # waiting for the budget
+        self._awaits_room = False  # waiting to reserve
         self._closing = False  # no further call is begun
         self._records = 0
         self._state: tuple[int, bool, bool] | None = None  # what `sweep` saw last, and since when
@@ -93,6 +95,7 @@ class RpcConnection(Protocol):
         self._closing = True
         self._outbox.clear()
         self._settle()
+        self._unreserve()
         self._listener.gone(self)
         if not self.closed.done:
             self.closed.resolve(None)
@@ -158,6 +161,8 @@ class RpcConnection(Protocol):
             self.abort()
         finally:
             self._serving = False
+        if self._reader.begun() > _RECEIVE_BYTES:
+            self._reserve()
         self._flush()
         self._steer()
 
@@ -168,12 +173,38 @@ class RpcConnection(Protocol):
             or self._bytes >= limits.bytes_per_connection
             or self._choked
             or self._closing
-            or self._budget.exhausted()
+            or self._awaits_room
+            or (self._bytes > _SMALL_CALL_BYTES and self._bytes >= self._budget.share())
+            # What has room reserved must come to its end, or all that wait for room would wait for ever.
+            or (self._budget.exhausted() and not self._reserved)
         )
+
+    def _reserve(self) -> None:
+        """Count a long record before it is here: slow writers must not hold more than the budget allows."""
+        if self._reserved or self._awaits_room or self._closing:
+            return
+        if self._budget.may_reserve():
+            self._reserved = self._limits.record_bytes
+            self._budget.reserve(self._reserved)
+        else:
+            self._awaits_room = True
+            self._budget.wait_to_reserve(self._room)
+
+    def _room(self) -> None:
+        self._awaits_room = False
+        self._reserve()
+        self._turn_soon()
+
+    def _unreserve(self) -> None:
+        """Give back what was counted for a record that is here, or will not come."""
+        if self._reserved:
+            reserved, self._reserved = self._reserved, 0
+            self._budget.unreserve(reserved)
 
     def _begin(self, record: bytes) -> int:
         """Run the call in *record*, which may end before this returns; return how many small calls it weighs."""
         self._records += 1
+        self._unreserve()
         call = self._dispatcher.open(record, self.peer)
         if not isinstance(call, Call):
             self._post([call])

@@ -16,11 +16,13 @@ from foundation.errors import NoReply
 from protocols.nfs.codec import rpc
 from protocols.nfs.codec.xdr import Buffer, Unpacker, XdrError, XdrStruct, decode
 from protocols.nfs.credentials import ANONYMOUS, AuthRefused, Credential, Credentials
+from protocols.nfs.replies import fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 
     from protocols.nfs.exports import Export
+    from protocols.nfs.replies import ReplyCache
 
 log = Logger()
 
@@ -37,10 +39,11 @@ class Peer(Struct, frozen=True):
 class Call:
     """One call, from its first byte to its reply.
 
-    `xid` and `peer` name it for a reply cache; `export` is set by the procedure once it has checked its handle.
+    `request` names it for ever if it must not run twice, and is empty otherwise; `export` is set by the procedure once
+    it has checked its handle.
     """
 
-    __slots__ = ("args", "credential", "export", "number", "peer", "procedure", "program", "xid")
+    __slots__ = ("args", "credential", "export", "number", "peer", "procedure", "program", "request", "xid")
 
     def __init__(self, xid: int, peer: Peer, program: Program, number: int, procedure: Procedure) -> None:
         """Name the call; the dispatcher adds what it reads."""
@@ -51,6 +54,7 @@ class Call:
         self.procedure = procedure
         self.credential: Credential = ANONYMOUS
         self.args: Any = None
+        self.request = b""
         self.export: Export | None = None
 
 
@@ -63,7 +67,7 @@ class Procedure(Struct, frozen=True):
     args: type[XdrStruct]
     function: Function  # called with the program, the call and its arguments
     resfail: type[XdrStruct] | None = None  # the body of a failure; None where there is none
-    idempotent: bool = True  # running it twice does what running it once does: no reply cache needed
+    idempotent: bool = True  # running it twice does what running it once does: it needs no reply cache
     anonymous: bool = True  # AUTH_NONE is enough
     any_auth: bool = False  # NULL: whatever the credential says, it is not looked at
     stream_only: bool = False  # its answer may dwarf the question: not by UDP, where the asker may be forged
@@ -87,11 +91,12 @@ class Program(Protocol):
 class Dispatcher:
     """The programs served at one address."""
 
-    def __init__(self, programs: Iterable[Program]) -> None:
-        """Serve *programs*."""
+    def __init__(self, programs: Iterable[Program], replies: ReplyCache | None = None) -> None:
+        """Serve *programs*; without *replies*, none of them may have a procedure that is not idempotent."""
         self._programs: dict[int, dict[int, Program]] = {}
         for program in programs:
             self._programs.setdefault(program.number, {})[program.version] = program
+        self._replies = replies
         self._credentials = Credentials()
 
     def open(self, record: bytes, peer: Peer) -> Call | bytes:
@@ -114,7 +119,10 @@ class Dispatcher:
         procedure = program.procedures.get(head.proc)
         if procedure is None or (procedure.stream_only and peer.datagram and not peer.local):
             return rpc.failed(head.xid, rpc.accept_stat.PROC_UNAVAIL)
-        return self._read(Call(head.xid, peer, program, head.proc, procedure), head, unpacker)
+        call = Call(head.xid, peer, program, head.proc, procedure)
+        if not procedure.idempotent:
+            call.request = fingerprint(peer.host, record)
+        return self._read(call, head, unpacker)
 
     def _read(self, call: Call, head: rpc.rpc_call, unpacker: Unpacker) -> Call | bytes:
         """Check the credential and read the arguments."""
@@ -136,8 +144,13 @@ class Dispatcher:
             return rpc.failed(head.xid, rpc.accept_stat.GARBAGE_ARGS)
         return call
 
-    async def run(self, call: Call) -> list[Buffer] | None:
+    def run(self, call: Call) -> Coroutine[Any, Any, list[Buffer] | None]:
         """Run *call*; return its reply message in buffers, or None where nothing may be answered."""
+        if call.request and self._replies is not None:
+            return self._replies.once(call, self._run)
+        return self._run(call)
+
+    async def _run(self, call: Call) -> list[Buffer] | None:
         out: list[Buffer] = [rpc.success(call.xid)]
         try:
             await call.program.answer(call, out)

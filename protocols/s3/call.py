@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
     from namespace.api import Caller, ObjectVerbs
     from protocols.s3.auth.credential import Credentials, Identity
+    from protocols.s3.codec.form import FormDecoder
     from protocols.s3.codec.uri import Target
     from protocols.s3.http.body import Body
-    from protocols.s3.owners import Owners
+    from protocols.s3.ownership import Owners
     from protocols.s3.workers import Workers
 
 
@@ -31,6 +32,8 @@ class Call(Struct, frozen=True):
     body_length: int | None  # None: HTTP-chunked
     credentials: Credentials
     owners: Owners
+    host: str = ""  # as the client calls this door
+    form: FormDecoder | None = None  # of a POST form, whose fields have been read
 
     def confirm(self) -> None:
         """Raise S3Error InvalidAccessKeyId if the request's key was removed since it was proven.

@@ -6,19 +6,23 @@ import itertools
 import secrets
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from foundation.errors import NoReply, NotModified, RangeNotSatisfiable
+from foundation.errors import FsError, IsDeleteMarker, NoReply, NotModified, RangeNotSatisfiable
 from protocols.s3.auth.authenticate import authenticate
 from protocols.s3.auth.received import Received
 from protocols.s3.call import Answer, Call
 from protocols.s3.codec.errors import S3Error
-from protocols.s3.codec.uri import parse_target
+from protocols.s3.codec.uri import parse_key, parse_target
 from protocols.s3.codec.xmlwrite import error_document
+from protocols.s3.cors import NO_CORS
 from protocols.s3.errors import describe, is_known
 from protocols.s3.http.head import Disconnected, Refused
-from protocols.s3.owners import Owners
+from protocols.s3.operations.forms import filled, form_key, read_fields
+from protocols.s3.owners import OWNER_HEADERS, check_owners
+from protocols.s3.ownership import Owners
 from protocols.s3.patience import patient
 from protocols.s3.router import route
 
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from namespace.api import ObjectVerbs
     from protocols.s3.auth.credential import Credentials
     from protocols.s3.call import Stream
+    from protocols.s3.cors import CorsRules
     from protocols.s3.http.exchange import Exchange
     from protocols.s3.http.head import Head
     from protocols.s3.workers import Workers
@@ -55,7 +60,7 @@ class _Trace:
 class Door:
     """Answers every exchange of the S3 port."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - the server composes it once
         self,
         namespace: ObjectVerbs,
         credentials: Credentials,
@@ -63,14 +68,16 @@ class Door:
         workers: Workers,
         region: str,
         domain: str | None,
+        cors: CorsRules = NO_CORS,
     ) -> None:
-        """Serve *namespace* to those whom *credentials* knows."""
+        """Serve *namespace* to those whom *credentials* knows, and to pages of the origins of *cors*."""
         self._namespace = namespace
         self._credentials = credentials
         self._clock = clock
         self._workers = workers
         self._region = region
-        self._domain = domain.lower() if domain else None
+        self._domain = domain.lower().rstrip(".") if domain else None
+        self._cors = cors
         self.owners = Owners()  # whose things are, as answers show it
         self._host_id = secrets.token_urlsafe(24)
         self._numbers = itertools.count(secrets.randbits(60))
@@ -96,6 +103,10 @@ class Door:
             raise exchange.refusal or Refused(400, "InvalidRequest", "No request.")
         head = exchange.head
         target = parse_target(head.target, head.headers["host"], self._domain)
+        if head.method == "OPTIONS":
+            trace.operation = "Preflight"
+            return self._cors.preflight(head.headers)
+        form = await read_fields(head, target, exchange.body) if head.method == "POST" else None
         received = Received(
             method=head.method,
             target=target,
@@ -105,11 +116,14 @@ class Door:
             now=self._clock.now_ns() // _NS,
             region=self._region,
             sent_headers=head.headers,
+            form=None if form is None else filled(form),
         )
         identity = authenticate(received, self._credentials)
         trace.access_key = identity.credential.access_key
         operation = route(head.method, target.level, identity)
         trace.operation = operation.name
+        if form is not None and identity.auth.form:
+            target = replace(target, key=parse_key(form_key(identity.params).encode()))
         call = Call(
             self._namespace,
             self._workers,
@@ -120,7 +134,11 @@ class Door:
             head.length,
             self._credentials,
             self.owners,
+            head.headers["host"],
+            form,
         )
+        if not OWNER_HEADERS.isdisjoint(identity.headers):
+            await check_owners(call)
         work = operation.run(call)
         if not operation.slow or head.old:  # HTTP/1.0 cannot tell the end of an answer from its breaking off
             return await work
@@ -136,6 +154,9 @@ class Door:
     async def _send(self, exchange: Exchange, answer: Answer, trace: _Trace) -> None:
         """Send *answer*; the first bytes of a stream go with the head."""
         headers = [*answer.headers, ("x-amz-request-id", trace.request_id), ("x-amz-id-2", self._host_id)]
+        head = exchange.head
+        if head is not None and self._cors.origins:
+            headers += self._cors.headers_of(head.method, head.headers)
         stream = answer.stream
         if stream is not None and answer.length is None:
             await _send_unmeasured(exchange, answer.status, headers, stream)
@@ -171,6 +192,10 @@ class Door:
             headers.append(("retry-after", _RETRY_AFTER_SECONDS))
         if isinstance(error, RangeNotSatisfiable):
             headers.append(("accept-ranges", "bytes"))
+        if isinstance(error, FsError) and error.marker:
+            headers += [("x-amz-delete-marker", "true"), ("x-amz-version-id", error.marker.decode("latin-1"))]
+        if isinstance(error, IsDeleteMarker):
+            headers.append(("allow", "DELETE"))
         details = error.details if isinstance(error, S3Error) else {}
         body = error_document(code, message, _path(head), trace.request_id, self._host_id, **details)
         return Answer(status, headers, body)

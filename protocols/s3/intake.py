@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from hmac import compare_digest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from foundation.aio import start
 from protocols.s3.auth.credential import PayloadMode
@@ -25,22 +25,37 @@ PIECE_BYTES = 1 << 20
 _MAX_LENGTH_DIGITS = 13
 
 
+class Decoder(Protocol):
+    """What takes the framing of a body off."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take *data* and return what it holds of the object; raise S3Error."""
+
+    def finish(self) -> dict[str, str]:
+        """Return the trailers by lower-case name; raise S3Error unless the body was whole."""
+
+
 class Intake:
     """The rules for one body. Nothing it was fed counts before `finish` returned."""
 
-    def __init__(self, identity: Identity, length: int | None, *, checksums: bool = True) -> None:
+    def __init__(
+        self, identity: Identity, length: int | None, decoder: Decoder | None = None, *, checksums: bool = True
+    ) -> None:
         """Read from the head what the body must be; *length* is that of the HTTP body. Raise S3Error.
 
-        Without *checksums* the x-amz-checksum-* headers are of something else than the body.
+        A *decoder* is given for a body whose framing the request's headers do not tell. Without *checksums* the
+        x-amz-checksum-* headers are of something else than the body.
         """
         headers = identity.headers
         mode = identity.payload
         trailers = codec.announced_trailers(headers.get("x-amz-trailer", "")) if mode.has_trailer else frozenset()
-        self._decoder: ChunkedDecoder | None = None
+        self._decoder = decoder
         if mode.chunked:
             length = _decoded_length(headers.get("x-amz-decoded-content-length"))
             self._decoder = ChunkedDecoder(identity.chunks, trailers, length)
-        if length is not None and length > MAX_BODY_BYTES:
+        self._least, most = identity.length or (0, MAX_BODY_BYTES)
+        self._most = min(most, MAX_BODY_BYTES)
+        if length is not None and length > self._most:
             raise S3Error("EntityTooLarge")
         self._announced = codec.announced_checksum(headers if checksums else {}, trailers)
         # A presigned URL may name the algorithm and leave the sum out: whoever signed it did not know the body.
@@ -82,7 +97,7 @@ class Intake:
         """
         data = raw if self._decoder is None else self._decoder.feed(raw)
         self._seen += len(data)
-        if self._seen > MAX_BODY_BYTES:
+        if self._seen > self._most:
             raise S3Error("EntityTooLarge")
         self._md5.update(data)
         if self._sha256 is not None:
@@ -94,6 +109,8 @@ class Intake:
     def finish(self) -> tuple[bytes, dict[str, str]]:
         """Return the MD5 and the proven checksums (base64 by algorithm); raise S3Error if anything differs."""
         trailers = {} if self._decoder is None else self._decoder.finish()
+        if self._seen < self._least:
+            raise S3Error("EntityTooSmall")
         if self._sha256 is not None and not compare_digest(self._sha256.hexdigest(), self._wanted_sha256):
             raise S3Error("XAmzContentSHA256Mismatch")
         md5 = self._md5.digest()

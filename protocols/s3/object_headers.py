@@ -69,6 +69,7 @@ def object_answer(call: Call, info: ObjectInfo, part: ByteRange | None, override
         ("etag", quoted(info.etag)),
         ("last-modified", format_http(info.last_modified // _NS)),
         ("accept-ranges", "bytes"),
+        *version_headers(info),
         *{**info.headers, **overrides}.items(),
         *((_META + name, value) for name, value in info.user.items()),
     ]
@@ -84,6 +85,20 @@ def object_answer(call: Call, info: ObjectInfo, part: ByteRange | None, override
         # Of the whole object, so not with a part of it: clients would compare the part.
         headers += checksum_headers(info)
     return Answer(200, headers, length=info.size)
+
+
+def written_headers(info: ObjectInfo) -> list[tuple[str, str]]:
+    """Return what an answer says of an object that the request has made."""
+    return [("etag", quoted(info.etag)), *version_headers(info), *checksum_headers(info)]
+
+
+def version_of(params: dict[str, str]) -> bytes:
+    """Return the version that a request names, b"" for the current one; raise S3Error InvalidArgument."""
+    if "versionId" not in params:
+        return b""
+    if not params["versionId"]:
+        raise S3Error("InvalidArgument", "Version id cannot be the empty string.", ArgumentName="versionId")
+    return params["versionId"].encode()
 
 
 def checksum_headers(info: ObjectInfo) -> list[tuple[str, str]]:

@@ -1,40 +1,35 @@
-"""Whose an object is, as S3 shows it: the account that its file's uid stands for."""
+"""The owners that a client expects: a bucket that changed hands is left alone (S3 "Verifying bucket ownership")."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
+
+from foundation.errors import AccessDenied, BucketNotFound
+from protocols.s3.codec.uri import percent_decode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from protocols.s3.call import Call
 
-#: Canonical user id and display name.
-Owner: TypeAlias = tuple[str, str]
+EXPECTED = "x-amz-expected-bucket-owner"
+EXPECTED_OF_SOURCE = "x-amz-source-expected-bucket-owner"
+OWNER_HEADERS = frozenset({EXPECTED, EXPECTED_OF_SOURCE})
+_SOURCE = "x-amz-copy-source"
 
 
-class Owners:
-    """The accounts by id and by uid, which the appliance keeps up to date."""
+async def check_owners(call: Call) -> None:
+    """Raise AccessDenied if a bucket that *call* names is another account's than its client expects."""
+    headers = call.headers
+    if EXPECTED in headers and call.bucket:
+        await _check(call, call.bucket, headers[EXPECTED])
+    if EXPECTED_OF_SOURCE in headers and _SOURCE in headers:
+        source = percent_decode(headers[_SOURCE].encode("latin-1")).removeprefix(b"/").partition(b"/")[0]
+        await _check(call, source.decode("latin-1"), headers[EXPECTED_OF_SOURCE])
 
-    def __init__(self, accounts: Iterable[tuple[str, str, int]] = ()) -> None:
-        """Know *accounts*: (id, name, uid)."""
-        self.know(accounts)
 
-    def know(self, accounts: Iterable[tuple[str, str, int]]) -> None:
-        """Know *accounts* and no others from now on."""
-        rows = sorted(accounts, reverse=True)
-        self._names = {account: name for account, name, _ in rows}
-        self._uids = {account: uid for account, _, uid in rows}
-        self._accounts = {uid: account for account, _, uid in rows}  # the least id, of several with one uid
-
-    def knows(self, account: str) -> bool:
-        """Tell whether there is such an account."""
-        return account in self._names
-
-    def of_account(self, account: str) -> Owner:
-        """Return how *account* is shown."""
-        return account, self._names.get(account, account)
-
-    def of_file(self, uid: int, account: str) -> Owner:
-        """Return the owner of a file of *uid* in a bucket of *account*, who owns what is no account's."""
-        if self._uids.get(account) == uid:
-            return self.of_account(account)
-        return self.of_account(self._accounts.get(uid, account))
+async def _check(call: Call, bucket: str, expected: str) -> None:
+    try:
+        owner = await call.namespace.owner_of(bucket)
+    except BucketNotFound:
+        return  # the operation says so, or makes it
+    if owner != expected:
+        raise AccessDenied("the bucket belongs to another account than expected")

@@ -6,13 +6,28 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from protocols.s3.auth.credential import AuthType
+from protocols.s3.auth.form import PARAMETERS
 from protocols.s3.codec.acl import GRANT_HEADERS
+from protocols.s3.codec.conditions import IF_MATCH_SIZE, IF_MATCH_TIME
 from protocols.s3.codec.copysource import RANGE, SOURCE, SOURCE_HEADERS
 from protocols.s3.codec.errors import S3Error
 from protocols.s3.codec.sigv2 import SIGNED_PARAMETERS
 from protocols.s3.codec.uri import Level
 from protocols.s3.object_headers import OVERRIDES
-from protocols.s3.operations import acl, attributes, buckets, copying, deletion, multipart, objects, service, tagging
+from protocols.s3.operations import (
+    acl,
+    attributes,
+    buckets,
+    configurations,
+    copying,
+    deletion,
+    forms,
+    multipart,
+    objects,
+    service,
+    tagging,
+    versions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -37,14 +52,17 @@ class Operation:
 _LIST = ("prefix", "delimiter", "max-keys", "encoding-type")
 _V1 = frozenset({*_LIST, "marker"})
 _V2 = frozenset({*_LIST, "start-after", "continuation-token", "fetch-owner"})
-_BUCKETS = frozenset({"prefix", "max-buckets", "continuation-token"})
-_RESPONSE = frozenset(OVERRIDES)
+_VERSIONS = frozenset({*_LIST, "key-marker", "version-id-marker"})
+_BUCKETS = frozenset({"prefix", "max-buckets", "continuation-token", "bucket-region"})
+_VERSION = frozenset({"versionId"})
+_PART = frozenset({"partNumber"})
+_READ = _VERSION | _PART | set(OVERRIDES)
 _ACL = frozenset({"x-amz-acl"})
 _GRANTS = _ACL | GRANT_HEADERS.keys()
 _PUT = _ACL | {"x-amz-tagging"}
 _UPLOADS = frozenset({"prefix", "delimiter", "max-uploads", "encoding-type", "key-marker", "upload-id-marker"})
 _PARTS = frozenset({"max-parts", "part-number-marker", "encoding-type"})
-_PART = frozenset({"partNumber"})
+_LIKENESS = frozenset({IF_MATCH_SIZE, IF_MATCH_TIME})
 _COPY = SOURCE_HEADERS | {"x-amz-metadata-directive", "x-amz-tagging-directive"}
 
 #: (method, level, sub-resource) -> operation. A sub-resource is a parameter that changes what a request means, or, with
@@ -63,12 +81,14 @@ ROUTES: dict[tuple[str, Level, str], Operation] = {
     ("DELETE", Level.BUCKET, "tagging"): Operation("DeleteBucketTagging", tagging.delete_bucket_tagging),
     ("GET", Level.BUCKET, "acl"): Operation("GetBucketAcl", acl.get_bucket_acl),
     ("PUT", Level.BUCKET, "acl"): Operation("PutBucketAcl", acl.put_bucket_acl, headers=_GRANTS),
+    ("GET", Level.BUCKET, "versions"): Operation("ListObjectVersions", versions.list_object_versions, _VERSIONS),
     ("POST", Level.BUCKET, "delete"): Operation("DeleteObjects", deletion.delete_objects),
+    ("POST", Level.BUCKET, ""): Operation("PostObject", forms.post_object, PARAMETERS, _PUT),
     ("PUT", Level.OBJECT, ""): Operation("PutObject", objects.put_object, headers=_PUT),
-    ("GET", Level.OBJECT, ""): Operation("GetObject", objects.get_object, _RESPONSE | _PART),
-    ("HEAD", Level.OBJECT, ""): Operation("HeadObject", objects.head_object, _RESPONSE | _PART),
-    ("DELETE", Level.OBJECT, ""): Operation("DeleteObject", objects.delete_object),
-    ("GET", Level.OBJECT, "attributes"): Operation("GetObjectAttributes", attributes.get_object_attributes),
+    ("GET", Level.OBJECT, ""): Operation("GetObject", objects.get_object, _READ),
+    ("HEAD", Level.OBJECT, ""): Operation("HeadObject", objects.head_object, _READ),
+    ("DELETE", Level.OBJECT, ""): Operation("DeleteObject", deletion.delete_object, _VERSION, _LIKENESS),
+    ("GET", Level.OBJECT, "attributes"): Operation("GetObjectAttributes", attributes.get_object_attributes, _VERSION),
     ("PUT", Level.OBJECT, "+copy"): Operation("CopyObject", copying.copy_object, headers=_COPY | _PUT, slow=True),
     ("POST", Level.OBJECT, "uploads"): Operation(
         "CreateMultipartUpload", multipart.create_multipart_upload, headers=_PUT
@@ -88,6 +108,14 @@ ROUTES: dict[tuple[str, Level, str], Operation] = {
     ("DELETE", Level.OBJECT, "tagging"): Operation("DeleteObjectTagging", tagging.delete_object_tagging),
     ("GET", Level.OBJECT, "acl"): Operation("GetObjectAcl", acl.get_object_acl),
     ("PUT", Level.OBJECT, "acl"): Operation("PutObjectAcl", acl.put_object_acl, headers=_GRANTS),
+    **{
+        ("GET", Level.BUCKET, name): Operation(operation, configurations.absent(code))
+        for name, (operation, code) in configurations.ABSENT.items()
+    },
+    **{
+        ("GET", Level.BUCKET, name): Operation(operation, configurations.empty(root, content))
+        for name, (operation, root, content) in configurations.EMPTY.items()
+    },
 }
 #: What the table adds for the header that makes a PUT a copy.
 COPY = "+copy"
@@ -95,10 +123,10 @@ COPY = "+copy"
 _IGNORED = frozenset({"x-id"})
 #: Headers that would change what an operation does, by their beginnings.
 _UNSERVED_HEADERS = (
+    "x-amz-bucket-namespace",
     "x-amz-bucket-object-lock",
     "x-amz-bypass-governance",
     "x-amz-copy-source",
-    "x-amz-expected-bucket-owner",
     "x-amz-grant-",
     "x-amz-if-match-",
     "x-amz-metadata-directive",
@@ -107,7 +135,6 @@ _UNSERVED_HEADERS = (
     "x-amz-object-ownership",
     "x-amz-rename-source",
     "x-amz-server-side-encryption",
-    "x-amz-source-expected-bucket-owner",
     "x-amz-tagging",
     "x-amz-website-redirect-location",
     "x-amz-write-offset-bytes",
@@ -129,6 +156,8 @@ def route(method: str, level: Level, identity: Identity) -> Operation:
         name not in operation.params and name not in _IGNORED and name != sub_resource for name in params
     ):
         raise S3Error("NotImplemented")
+    if method == "POST" and identity.auth.form and operation.run is not forms.post_object:
+        raise S3Error("AccessDenied", "A policy allows the upload of an object alone.")
     _check_signed(sub_resource, identity.auth)
     _check_headers(identity.headers, operation.headers)
     return operation

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from protocols.s3.auth.credential import Credential as Credential
+from protocols.s3.cors import NO_CORS
+from protocols.s3.cors import CorsRules as CorsRules
 from protocols.s3.door import Door
 from protocols.s3.http.site import Limits as Limits
 from protocols.s3.http.site import Site
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from foundation.clock import Clock
     from namespace.api import ObjectVerbs
     from protocols.s3.auth.credential import Credentials as Credentials
-    from protocols.s3.owners import Owners
+    from protocols.s3.ownership import Owners
 
 #: Digests use at most this many cores beside the reactor's.
 DIGEST_THREADS = 2
@@ -36,17 +38,19 @@ class S3Server:
         region: str,
         domain: str | None,
         limits: Limits = _DEFAULT_LIMITS,
+        cors: CorsRules = NO_CORS,
         owners: Owners | None = None,
     ) -> None:
         """Serve *namespace* on *listen*:*port* (0: any free port) as *region*.
 
-        With a *domain*, `bucket.domain` in the Host header names the bucket.
+        With a *domain*, `bucket.domain` in the Host header names the bucket. Pages of the origins of *cors* may read
+        what they are answered.
         """
         self._reactor = reactor
         self._listen = listen
         self._wanted_port = port
         self._workers = Workers(reactor, DIGEST_THREADS)
-        door = Door(namespace, credentials, clock, self._workers, region, domain)
+        door = Door(namespace, credentials, clock, self._workers, region, domain, cors)
         door.owners = owners or door.owners
         self._site = Site(door.handle, clock, limits)
         self._listener: Any = None

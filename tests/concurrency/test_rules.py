@@ -15,6 +15,9 @@ from namespace.api import Conditions, CreateMode, SetAttr, Stability
 from namespace.extents import ExtentMap
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any
+
     from twisted.internet.defer import Deferred
 
     from namespace.api import FileId
@@ -50,6 +53,12 @@ def told(deferred: Deferred):
 
 def release_load(made: World, which: int = 0) -> None:
     made.metastore.loads.pop(which).resolve(None)
+
+
+def run_durably(made: World, work: Coroutine[Any, Any, object]) -> None:
+    done = begin(work)
+    all_durable(made)
+    told(done)
 
 
 def all_durable(made: World) -> None:
@@ -251,6 +260,25 @@ def test_a_gateway_that_lost_its_volume_changes_nothing():
     zombie.metastore.release_commits()
     assert isinstance(told(begin(successor.ns.lookup(ROOT, successor.root, b"late"))), NotFound)
     assert (zombie.vol, zombie.root.ino, b"late") not in zombie.database.rows[Edge]
+
+
+# ------------------------------------------------------------------------------------------- what must not run twice
+
+
+def test_what_a_request_did_is_known_to_the_next_incarnation():
+    made = world()
+    asked = (ROOT, made.directories[0], b"a", b"a request in 16.")
+    run_durably(made, made.ns.remove(*asked))
+    begin(create(made, b"b"))
+    refuse(made)
+    made.metastore.release_commits()
+    assert told(begin(made.ns.remove(*asked))).before is None
+
+
+def test_a_request_whose_fate_is_not_known_is_not_told_to_come_as_another():
+    hall = MemoryHall()
+    asked = begin(hall.second().ns.remove(ROOT, hall.root, b"a", b"a request in 16."))
+    assert not asked.called
 
 
 # ------------------------------------------------------------------------------------------- UNSTABLE data

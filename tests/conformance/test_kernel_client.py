@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Place
+    from place import Place
 
 #: Prints one line per object below `.`: type, mode, mtime in ns, link target, size and digest.
 TREE = r"""

@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
-    from conftest import Place
+    from place import Place
 
 
 def listed(s3: Any, place: Place) -> list[str]:

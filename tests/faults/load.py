@@ -49,7 +49,24 @@ class S3Door:
         self._bucket, self._folder = house.bucket, folder
 
     def put(self, version: Version) -> None:
-        self._s3.put_object(Bucket=self._bucket, Key=f"{self._folder}/{version.name}", Body=version.body())
+        """Put an object by one of the three ways in which S3 makes one."""
+        ways = (self._put_whole, self._put_in_parts, self._put_by_copy)
+        ways[version.number % len(ways)](f"{self._folder}/{version.name}", version.body())
+
+    def _put_whole(self, key: str, body: bytes) -> None:
+        self._s3.put_object(Bucket=self._bucket, Key=key, Body=body)
+
+    def _put_in_parts(self, key: str, body: bytes) -> None:
+        upload = {"Bucket": self._bucket, "Key": key}
+        upload["UploadId"] = self._s3.create_multipart_upload(**upload)["UploadId"]
+        part = self._s3.upload_part(**upload, PartNumber=1, Body=body)
+        sent = {"PartNumber": 1, "ETag": part["ETag"], "ChecksumCRC32": part["ChecksumCRC32"]}
+        self._s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": [sent]})
+
+    def _put_by_copy(self, key: str, body: bytes) -> None:
+        source = {"Bucket": self._bucket, "Key": f"sources/{key}"}
+        self._s3.put_object(**source, Body=body)
+        self._s3.copy_object(Bucket=self._bucket, Key=key, CopySource=source)
 
     def delete(self, name: str) -> None:
         self._s3.delete_object(Bucket=self._bucket, Key=f"{self._folder}/{name}")

@@ -13,6 +13,7 @@ import pytest
 from ledger import Ledger
 from load import start_workers, verify
 from nfs_client import NfsClient, NfsStatus
+from retransmission import Nine, was_known
 from test_house_kill import wait_until
 
 from namespace.lease import Terms
@@ -84,9 +85,16 @@ def test_a_killed_gateway_is_followed_by_the_second_with_all_that_was_acknowledg
     with Ledger(tmp_path / "manifest") as ledger:
         workers = start_workers(own_house, "takeover", ledger, seed=5)
         wait_until(lambda: ledger.acknowledged >= 60, 60, "load", own_house)
+        once = Nine(own_house, b"once")
+        once.ask(own_house)
         own_house.pause_serve()
         own_house.kill("gateway")
-        took = taken_over(west, root, time.monotonic(), TAKEN_OVER)
+        killed = time.monotonic()
+        # Sent again at once, before the lease of the dead gateway has run out: they wait for that.
+        again = once.ask(west)
+        assert all(was_known(name, reply) for name, reply in again.items())
+        took = taken_over(west, root, killed, TAKEN_OVER)
+        once.check(west)
         for worker in workers:
             worker.stop()
         assert ledger.failed

@@ -35,9 +35,9 @@ share() { mkdir -p "$2"; mount -t hostfs -o "$1" none "$2" || { echo "lab: shari
 if [ -n "$EXPORT" ]; then
   timeout "$MOUNT_SECONDS" /usr/bin/mount -t nfs -o "$OPTS" "$SERVER:$EXPORT" "$MNT" ||
     { echo "lab: mount failed ($?): $SERVER:$EXPORT -o $OPTS"; finish 126; }
-  cd "$MNT"
 fi
 read -r up rest </proc/uptime; echo "$up" >$LAB/ready
 exec <$LAB/stdin
-setsid sh -c "exec $AS_USER /bin/bash $LAB/script" >/dev/ttyS0 2>/dev/ttyS1
+# Not this shell's own folder: a script may mount anew.
+(cd "${EXPORT:+$MNT}" && exec setsid sh -c "exec $AS_USER /bin/bash $LAB/script") >/dev/ttyS0 2>/dev/ttyS1
 finish $?

@@ -13,7 +13,7 @@ import test_rules as rules
 
 from metastore.grouping import Batch, Ledger
 from metastore.memory.database import MemoryDatabase
-from namespace import look, putting
+from namespace import edit, look, putting
 from namespace.attributes import plain_attr
 from namespace.cache import Cache, EdgeEntry, InodeEntry
 from namespace.engine import Engine
@@ -166,6 +166,21 @@ def _no_fence(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(MemoryDatabase, "fence", lambda *_: None)
 
 
+# -- what must not run twice ------------------------------------------------------------------------------------------
+
+
+def _remember_no_request(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(edit, "Reply", lambda *_: None)
+
+
+def _load_no_replies(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Volumes, "_remember", lambda *_: None)
+
+
+def _refuse_at_once_what_others_hold(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Volumes, "_awaited", Volumes._sought)
+
+
 # -- UNSTABLE data ----------------------------------------------------------------------------------------------------
 
 
@@ -280,6 +295,21 @@ MUTANTS = [
         rules.test_a_refused_batch_changes_the_write_verifier,
     ),
     Mutant("the fence", _no_fence, rules.test_a_gateway_that_lost_its_volume_changes_nothing),
+    Mutant(
+        "a change carries the record of its request",
+        _remember_no_request,
+        rules.test_what_a_request_did_is_known_to_the_next_incarnation,
+    ),
+    Mutant(
+        "who takes a volume knows what was done before",
+        _load_no_replies,
+        rules.test_what_a_request_did_is_known_to_the_next_incarnation,
+    ),
+    Mutant(
+        "a request waits for the volume that may know it",
+        _refuse_at_once_what_others_hold,
+        rules.test_a_request_whose_fate_is_not_known_is_not_told_to_come_as_another,
+    ),
     Mutant(
         "a flush owns only what the overlay still owns",
         _flush_what_was_cut,

@@ -82,6 +82,10 @@ class RecordReader:
         """Return how many bytes of the current fragment are still to come."""
         return self._left
 
+    def begun(self) -> int:
+        """Return how many bytes the record that was begun has, as far as its fragments have told."""
+        return self._size + self._left
+
     def mid_record(self) -> bool:
         """Tell whether a record was begun and is not complete."""
         return bool(self._left or self._fragments or self._header)

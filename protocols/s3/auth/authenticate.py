@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from protocols.s3.auth import anonymous, version2, version4
+from protocols.s3.auth import anonymous, form, version2, version4
 from protocols.s3.auth.credential import AuthType, Identity, PayloadMode
 from protocols.s3.auth.received import V2_PARAMETERS, V4_PARAMETERS
 from protocols.s3.codec.errors import S3Error
@@ -25,6 +25,8 @@ ALLOWED: dict[AuthType, frozenset[PayloadMode]] = {
     AuthType.ANONYMOUS: frozenset(
         {PayloadMode.ABSENT, PayloadMode.SIGNED, PayloadMode.UNSIGNED, PayloadMode.STREAMING_UNSIGNED_TRAILER}
     ),
+    AuthType.V4_FORM: frozenset({PayloadMode.ABSENT}),
+    AuthType.V2_FORM: frozenset({PayloadMode.ABSENT}),
 }
 _VERIFY: dict[AuthType, Callable[[Received, PayloadMode, Credentials], Identity]] = {
     AuthType.V4_HEADER: version4.verify_header,
@@ -32,7 +34,10 @@ _VERIFY: dict[AuthType, Callable[[Received, PayloadMode, Credentials], Identity]
     AuthType.V2_HEADER: version2.verify_header,
     AuthType.V2_QUERY: version2.verify_query,
     AuthType.ANONYMOUS: anonymous.accept,
+    AuthType.V4_FORM: form.verify_form4,
+    AuthType.V2_FORM: form.verify_form2,
 }
+_FORM_FIELDS = {AuthType.V4_FORM: form.V4_FIELDS, AuthType.V2_FORM: form.V2_FIELDS}
 _MODES = {mode.value: mode for mode in PayloadMode if mode is not PayloadMode.SIGNED}
 _SHA256 = re.compile("[0-9a-f]{64}")
 
@@ -47,7 +52,8 @@ def authenticate(received: Received, credentials: Credentials) -> Identity:
     mode = _payload_mode(received, auth)
     if mode not in ALLOWED[auth]:
         raise S3Error("AccessDenied", "This payload mode does not go with this kind of signature.")
-    if "x-amz-security-token" in received.headers:
+    token = "x-amz-security-token" in received.headers
+    if token or (received.form is not None and "x-amz-security-token" in received.form):
         # No temporary credentials are issued here, so no token is a good one.
         raise S3Error("InvalidToken")
     return _VERIFY[auth](received, mode, credentials)
@@ -68,6 +74,10 @@ def _auth_type(received: Received) -> AuthType:
         found.append(AuthType.V4_QUERY)
     if not V2_PARAMETERS.isdisjoint(params):
         found.append(AuthType.V2_QUERY)
+    if received.form is not None:
+        found += [auth for auth, names in _FORM_FIELDS.items() if not received.form.keys().isdisjoint(names)]
+        if not found:
+            raise S3Error("AccessDenied")  # a form says what it may by its policy alone
     if len(found) > 1:
         raise S3Error("InvalidArgument", "Only one auth mechanism allowed.")
     return found[0] if found else AuthType.ANONYMOUS

@@ -36,7 +36,14 @@ class AuthType(Enum):
     V4_QUERY = "AWS4-HMAC-SHA256 query"
     V2_HEADER = "AWS header"
     V2_QUERY = "AWS query"
+    V4_FORM = "AWS4-HMAC-SHA256 form"
+    V2_FORM = "AWS form"
     ANONYMOUS = "none"
+
+    @property
+    def form(self) -> bool:
+        """Return whether it is a policy that was signed."""
+        return self in (AuthType.V4_FORM, AuthType.V2_FORM)
 
 
 class PayloadMode(Enum):
@@ -67,6 +74,9 @@ class Identity(Struct, frozen=True):
     auth: AuthType
     payload: PayloadMode
     sha256: str | None  # hex digest that the body must have
-    headers: dict[str, str]  # with the x-amz-* headers that a presigned URL carries as parameters
+    headers: dict[
+        str, str
+    ]  # with the x-amz-* headers that a presigned URL carries as parameters; of a form, its fields
     params: dict[str, str]  # without those of authentication
     chunks: ChunkSigner | None = None  # the chain for signed chunks
+    length: tuple[int, int] | None = None  # least and greatest bytes of the body that a policy allows

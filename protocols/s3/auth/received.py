@@ -31,6 +31,7 @@ class Received(Struct, frozen=True):
     now: int  # seconds since 1970
     region: str
     sent_headers: dict[str, str]  # `headers` less those that came in the query
+    form: dict[str, str] | None = None  # the fields of a POST form, by lower-case name
 
     def with_hoisted_headers(self) -> Received:
         """Return the request with headers that a presigned URL carries as parameters turned into headers.

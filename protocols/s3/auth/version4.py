@@ -32,7 +32,7 @@ def verify_header(received: Received, mode: PayloadMode, credentials: Credential
     authorization = sigv4.parse_authorization(received.headers["authorization"])
     if authorization is None:
         raise S3Error("AuthorizationHeaderMalformed")
-    _check_scope(received, authorization.credential, "AuthorizationHeaderMalformed")
+    check_scope(received, authorization.credential, "AuthorizationHeaderMalformed")
     timestamp = _header_timestamp(received)
     received.refuse_skew(parse_basic(timestamp))
     if not timestamp.startswith(authorization.credential.date):
@@ -50,7 +50,7 @@ def verify_query(received: Received, mode: PayloadMode, credentials: Credentials
     """Check a URL presigned with SigV4; raise S3Error."""
     params = received.target.params
     authorization = _query_authorization(params)
-    _check_scope(received, authorization.credential, "AuthorizationQueryParametersError")
+    check_scope(received, authorization.credential, "AuthorizationQueryParametersError")
     timestamp = params["X-Amz-Date"]
     _check_life(received.now, timestamp, params["X-Amz-Expires"], authorization.credential.date)
     payload = received.headers.get("x-amz-content-sha256", sigv4.UNSIGNED_PAYLOAD)
@@ -100,7 +100,7 @@ def _check_life(now: int, timestamp: str, expires: str, date: str) -> None:
         raise S3Error("AccessDenied", "Request has expired")
 
 
-def _check_scope(received: Received, credential: sigv4.Credential4, code: str) -> None:
+def check_scope(received: Received, credential: sigv4.Credential4, code: str) -> None:
     """Raise S3Error *code* for a scope of another region, service or version."""
     if credential.service != sigv4.SERVICE or credential.terminator != sigv4.TERMINATOR:
         raise S3Error(code, "The credential scope must end in s3/aws4_request.")

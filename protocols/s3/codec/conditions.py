@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from namespace.api import Conditions
-from protocols.s3.codec.dates import parse_http
+from protocols.s3.codec.dates import parse_http, parse_xml
+from protocols.s3.codec.errors import S3Error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,6 +18,9 @@ if TYPE_CHECKING:
 MAX_ETAGS = 64
 NO_CONDITIONS = Conditions()
 NAMES = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
+#: Headers of DeleteObject that only some buckets of S3 know; here all do.
+IF_MATCH_SIZE, IF_MATCH_TIME = "x-amz-if-match-size", "x-amz-if-match-last-modified-time"
+_SIZE = re.compile(r"[0-9]{1,19}", re.ASCII)
 
 
 def parse_conditions(headers: Mapping[str, str]) -> Conditions:
@@ -29,7 +36,35 @@ def parse_conditions(headers: Mapping[str, str]) -> Conditions:
     )
 
 
+def delete_conditions(headers: Mapping[str, str]) -> Conditions:
+    """Return the conditions of DeleteObject, which knows If-Match and what follows it alone; raise S3Error."""
+    for name in NAMES[1:]:
+        if name in headers:
+            raise S3Error("NotImplemented", Header=name)
+    conditions = parse_conditions(headers)
+    size, time = headers.get(IF_MATCH_SIZE), headers.get(IF_MATCH_TIME)
+    return conditions if size is time is None else _like(conditions, size, time)
+
+
+def entry_conditions(etag: str | None, size: str | None, time: str | None) -> Conditions:
+    """Return the conditions of one key of DeleteObjects; raise S3Error InvalidArgument."""
+    conditions = Conditions(if_match=_etags(etag)) if etag is not None else NO_CONDITIONS
+    return conditions if size is time is None else _like(conditions, size, time)
+
+
+def _like(conditions: Conditions, size: str | None, time: str | None) -> Conditions:
+    """Add what the object must be like to the second and the byte: a condition that cannot be read is not dropped."""
+    modified = None
+    if time is not None:
+        modified = parse_http(time) or parse_xml(time)
+        if modified is None:
+            raise S3Error("InvalidArgument", "The time of the condition is no date.", ArgumentName=IF_MATCH_TIME)
+    if size is not None and not _SIZE.fullmatch(size):
+        raise S3Error("InvalidArgument", "The size of the condition is no number.", ArgumentName=IF_MATCH_SIZE)
+    return replace(conditions, if_match_size=None if size is None else int(size), if_match_modified=modified)
+
+
 def _etags(header: str) -> tuple[bytes, ...]:
     """Return the ETags of a list without quotes and `W/`; S3's ETags hold no commas."""
     parts = (part.strip().removeprefix("W/").strip('"') for part in header.split(",", MAX_ETAGS)[:MAX_ETAGS])
-    return tuple(part.encode("latin-1") for part in parts if part)
+    return tuple(part.encode("latin-1", "replace") for part in parts if part)

@@ -8,6 +8,7 @@ from email.utils import parsedate_tz
 from functools import lru_cache
 
 _BASIC = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z", re.ASCII)
+_XML = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,9})?Z", re.ASCII)
 _MAX_DATE_LENGTH = 64
 _NS = 1_000_000_000
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -53,6 +54,15 @@ def format_http(seconds: int) -> str:
 def format_xml(time_ns: int) -> str:
     """Return `2009-10-12T17:50:30.000Z`: whole seconds, so that lists, HEAD and GET agree."""
     return f"{datetime.fromtimestamp(time_ns // _NS, UTC):%Y-%m-%dT%H:%M:%S}.000Z"
+
+
+def parse_xml(text: str) -> int | None:
+    """Return the seconds since 1970 of `2009-10-12T17:50:30[.000]Z`, or None."""
+    match = _XML.fullmatch(text)
+    try:
+        return None if match is None else int(datetime.fromisoformat(match[1]).replace(tzinfo=UTC).timestamp())
+    except ValueError:
+        return None
 
 
 def format_basic(seconds: int) -> str:

@@ -13,7 +13,7 @@ from protocols.s3.codec.uri import url_encode_key
 from protocols.s3.codec.xmlwrite import document, element, escape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from namespace.api import Listing, ObjectInfo
 
@@ -47,13 +47,15 @@ def decode_token(token: str) -> bytes:
     return raw[1:]
 
 
-def parse_limit(text: str | None, name: str) -> int:
-    """Return a page size of at most 1,000; raise S3Error InvalidArgument."""
+def parse_limit(text: str | None, name: str, most: int = MAX_KEYS) -> int:
+    """Return a page size of at most *most*; raise S3Error InvalidArgument."""
     if text is None:
-        return MAX_KEYS
+        return most
     if not (text.isascii() and text.isdigit() and len(text) <= _MAX_INTEGER_DIGITS):
-        raise S3Error("InvalidArgument", f"Argument {name} must be an integer between 0 and 2147483647.")
-    return min(int(text), MAX_KEYS)
+        raise S3Error(
+            "InvalidArgument", f"Argument {name} must be an integer between 0 and 2147483647.", ArgumentName=name
+        )
+    return min(int(text), most)
 
 
 def parse_list(params: Mapping[str, str], *, version: int) -> ListRequest:
@@ -61,7 +63,7 @@ def parse_list(params: Mapping[str, str], *, version: int) -> ListRequest:
     shower(params)
     if version == 1:
         after = params.get("marker", "").encode()
-    elif "continuation-token" in params:
+    elif params.get("continuation-token"):
         after = decode_token(params["continuation-token"])
     else:
         after = params.get("start-after", "").encode()
@@ -73,6 +75,11 @@ def parse_list(params: Mapping[str, str], *, version: int) -> ListRequest:
     )
 
 
+def common_prefixes(prefixes: Iterable[bytes], show: Callable[[bytes], str]) -> list[str]:
+    """Return the elements of common prefixes."""
+    return [f"<CommonPrefixes><Prefix>{show(prefix)}</Prefix></CommonPrefixes>" for prefix in prefixes]
+
+
 def _plain(raw: bytes) -> str:
     return escape(raw.decode("utf-8", "replace"))
 
@@ -80,7 +87,7 @@ def _plain(raw: bytes) -> str:
 def shower(params: Mapping[str, str]) -> Callable[[bytes], str]:
     """Return what makes key bytes XML text, as `encoding-type` asks; raise S3Error InvalidArgument."""
     if params.get("encoding-type", "url") != "url":
-        raise S3Error("InvalidArgument", "Invalid Encoding Method specified in Request")
+        raise S3Error("InvalidArgument", "Invalid Encoding Method specified in Request", ArgumentName="encoding-type")
     return url_encode_key if "encoding-type" in params else _plain
 
 
@@ -102,15 +109,14 @@ def list_document(
     parts.extend(
         _contents(info, show, owner_element(owner_of(info)) if with_owner else "") for info in listing.contents
     )
-    parts.extend(
-        f"<CommonPrefixes><Prefix>{show(prefix)}</Prefix></CommonPrefixes>" for prefix in listing.common_prefixes
-    )
+    parts.extend(common_prefixes(listing.common_prefixes, show))
     return document("ListBucketResult", "".join(parts))
 
 
 def _head_v1(request: ListRequest, listing: Listing, show: Callable[[bytes], str]) -> str:
     head = f"<Marker>{show(request.after)}</Marker>"
-    if listing.next_after is not None:
+    # S3 tells it with a delimiter alone: elsewhere the last key of the page says the same.
+    if listing.next_after is not None and request.delimiter:
         head += f"<NextMarker>{show(listing.next_after)}</NextMarker>"
     return head
 

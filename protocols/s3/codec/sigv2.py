@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 
     from protocols.s3.codec.uri import Target
 
-#: The parameters that are part of the string to sign (AWS "Signing and authenticating REST requests").
+#: The parameters that are part of the string to sign (AWS "Signing and authenticating REST requests"), and what
+#: botocore adds to them.
 SIGNED_PARAMETERS = frozenset(
     {
         *("accelerate", "acl", "analytics", "cors", "defaultObjectAcl", "delete", "inventory", "lifecycle", "location"),
-        *("logging", "metrics", "notification", "partNumber", "policy", "replication", "requestPayment", "restore"),
+        *("logging", "metrics", "notification", "object-lock", "partNumber", "policy", "replication"),
+        *("requestPayment", "restore", "select", "select-type", "storageClass"),
         *("response-cache-control", "response-content-disposition", "response-content-encoding"),
         *("response-content-language", "response-content-type", "response-expires"),
         *("tagging", "torrent", "uploadId", "uploads", "versionId", "versioning", "versions", "website"),

@@ -126,12 +126,17 @@ def _bucket_of_host(host: str, domain: str | None) -> str:
         raise S3Error("InvalidRequest", "The Host header is missing or not valid.")
     if domain is None:
         return ""
-    name = host.lower().partition(":")[0]
+    # A name may end in the dot of the root (RFC 1034, section 3.1).
+    name = host.lower().partition(":")[0].removesuffix(".")
     return name.removesuffix(f".{domain}") if name.endswith(f".{domain}") else ""
 
 
 def _key(raw: bytes) -> bytes:
-    key = percent_decode(raw)
+    return parse_key(percent_decode(raw))
+
+
+def parse_key(key: bytes) -> bytes:
+    """Return *key* if a request may name it; raise S3Error KeyTooLongError or InvalidURI."""
     if len(key) > MAX_KEY_BYTES:
         raise S3Error("KeyTooLongError")
     try:

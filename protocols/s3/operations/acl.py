@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from namespace.api import Acl, Grant
     from protocols.s3.call import Call
-    from protocols.s3.owners import Owner
+    from protocols.s3.ownership import Owner
 
 _FULL = "FULL_CONTROL"
 _TEXT = {permission: text for text, permission in PERMISSIONS.items()}

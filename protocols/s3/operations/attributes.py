@@ -9,13 +9,13 @@ from msgspec.structs import replace
 from namespace.api import ObjectParts
 from protocols.s3.call import xml_answer
 from protocols.s3.codec.checksums import checksum_elements
-from protocols.s3.codec.conditions import parse_conditions
 from protocols.s3.codec.dates import format_http
 from protocols.s3.codec.errors import S3Error
 from protocols.s3.codec.listing import parse_limit
 from protocols.s3.codec.multipart import parse_marker
 from protocols.s3.codec.xmlwrite import document, element
 from protocols.s3.object_headers import version_headers
+from protocols.s3.operations.objects import described
 
 if TYPE_CHECKING:
     from namespace.api import ObjectInfo
@@ -34,7 +34,7 @@ async def get_object_attributes(call: Call) -> Answer:
         raise S3Error("InvalidArgument", "Invalid attribute name specified.", ArgumentName=WANTED)
     limit = parse_limit(call.headers.get(MAX_PARTS), MAX_PARTS)
     marker = parse_marker(call.headers.get(MARKER), MARKER)
-    info = await call.namespace.head_object(call.caller, call.bucket, call.key, parse_conditions(call.headers))
+    info = await described(call)
     shown = (
         element("ETag", info.etag.decode("latin-1")) if "ETag" in wanted else "",
         _within("Checksum", checksum_elements(info.checksums, kind=True)) if "Checksum" in wanted else "",

@@ -13,7 +13,14 @@ from protocols.s3.codec.dates import format_http
 from protocols.s3.codec.errors import S3Error
 from protocols.s3.codec.ranges import ByteRange, Unsatisfiable, resolve_range
 from protocols.s3.intake import Intake, take_body
-from protocols.s3.object_headers import checksum_headers, object_answer, overrides_of, put_request, quoted
+from protocols.s3.object_headers import (
+    object_answer,
+    overrides_of,
+    put_request,
+    quoted,
+    version_of,
+    written_headers,
+)
 from protocols.s3.object_parts import PART_NUMBER, part_range
 
 if TYPE_CHECKING:
@@ -44,13 +51,17 @@ async def put_object(call: Call) -> Answer:
         session.abort()
         raise
     info = await session.finish(md5.hex().encode(), proven)
-    return Answer(headers=[("etag", quoted(info.etag)), *checksum_headers(info)])
+    return Answer(headers=written_headers(info))
 
 
 async def get_object(call: Call) -> Answer:
     """Answer GetObject, whole, one range of it, or one part."""
     overrides = overrides_of(call.params)
-    opened = await call.namespace.open_object(call.caller, call.bucket, call.key, parse_conditions(call.headers))
+    version, conditions = version_of(call.params), parse_conditions(call.headers)
+    if version:
+        opened = await call.namespace.open_version(call.caller, call.bucket, call.key, version, conditions)
+    else:
+        opened = await call.namespace.open_object(call.caller, call.bucket, call.key, conditions)
     try:
         part = _part(call, opened.info)
     except BaseException:
@@ -64,16 +75,16 @@ async def get_object(call: Call) -> Answer:
 async def head_object(call: Call) -> Answer:
     """Answer HeadObject."""
     overrides = overrides_of(call.params)
-    info = await call.namespace.head_object(call.caller, call.bucket, call.key, parse_conditions(call.headers))
+    info = await described(call)
     return object_answer(call, info, _part(call, info), overrides)
 
 
-async def delete_object(call: Call) -> Answer:
-    """Answer DeleteObject; a key that is not there is no error."""
-    if parse_conditions(call.headers).if_match is not None:
-        raise S3Error("NotImplemented")
-    await call.namespace.delete_object(call.caller, call.bucket, call.key)
-    return Answer(204)
+async def described(call: Call) -> ObjectInfo:
+    """Return what there is to say of the object, or version, that a request names."""
+    version, conditions = version_of(call.params), parse_conditions(call.headers)
+    if version:
+        return await call.namespace.head_version(call.caller, call.bucket, call.key, version, conditions)
+    return await call.namespace.head_object(call.caller, call.bucket, call.key, conditions)
 
 
 class _ObjectStream:

@@ -10,7 +10,7 @@ from foundation.clock import ManualClock
 from foundation.errors import Unavailable
 from metastore.memory import MemoryDatabase, MemoryMetaStore
 from metastore.records import AccessKey, Account
-from protocols.s3.owners import Owners
+from protocols.s3.ownership import Owners
 
 ANN = Account("a" * 64, "ann", 1001, 1001, (50,))
 

@@ -40,7 +40,8 @@ def saved(tmp_path: Path, text: str) -> Path:
 
 
 def test_a_rendered_configuration_loads_as_the_same(tmp_path: Path) -> None:
-    config = example(s3=S3Config("0.0.0.0", 1, 'quo"te\\ and\ttab', "ä.example"))
+    origins = ("https://*.a.test", "http://localhost:*", "*")
+    config = example(s3=S3Config("0.0.0.0", 1, 'quo"te\\ and\ttab', "ä.example", origins))
     assert load(saved(tmp_path, render(config))) == config
 
 
@@ -58,6 +59,15 @@ def test_a_rendered_configuration_loads_as_the_same(tmp_path: Path) -> None:
         ("0a31f2b4-", "0a31f2b4/", "installation: .* is no UUID"),
         (f"format = {FORMAT}", f"format = {FORMAT + 1}", "is newer than this Gatefold reads"),
         ("format = 1", "format = ", "Invalid"),
+        ("cors_origins = []", 'cors_origins = "*"', "s3.cors_origins: wanted a list"),
+        ("cors_origins = []", 'cors_origins = ["null"]', r"s3.cors_origins\[0\]: 'null' is no origin"),
+        ("cors_origins = []", 'cors_origins = ["https://*.a.*"]', "is no origin"),
+        ("cors_origins = []", 'cors_origins = ["https://a.test/"]', "is no origin"),
+        ('cors_methods = ["GET"', 'cors_methods = ["GET", "PATCH"', "s3.cors_methods: 'PATCH' is none of S3's"),
+        ('cors_headers = ["*"]', 'cors_headers = ["x-*-*"]', r"s3.cors_headers: 'x-\*-\*' is no header"),
+        ('cors_expose = ["ETag"', 'cors_expose = ["*"', r"s3.cors_expose: '\*' is no header"),
+        ('cors_expose = ["ETag"', 'cors_expose = ["a\\r\\nb"', "is no header"),
+        ("cors_max_age_seconds = 3600", "cors_max_age_seconds = -1", "is not within a day"),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:

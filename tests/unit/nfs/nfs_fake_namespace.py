@@ -50,6 +50,25 @@ class Node:
         self.verf: bytes | None = None
 
 
+class FakeTop:
+    """The names of the fake volumes, and no directory that shows them."""
+
+    def __init__(self, namespace: FakeNamespace) -> None:
+        self._namespace = namespace
+        self.names = {1: "bucket", 2: "other"}
+
+    async def name_of(self, vol: int) -> str:
+        if vol not in self.names:
+            raise errors.StaleHandle(str(vol))
+        return self.names[vol]
+
+    async def root_of(self, bucket: str) -> FileId:
+        for vol, name in self.names.items():
+            if name == bucket:
+                return await self._namespace.root(vol)
+        raise errors.BucketNotFound(bucket)
+
+
 class FakeNamespace:
     def __init__(self, volumes: tuple[int, ...] = (1,)) -> None:
         self._inos = itertools.count(100)
@@ -57,6 +76,7 @@ class FakeNamespace:
         self._ticks = itertools.count(NOW_NS)
         self._nodes: dict[FileId, Node] = {}
         self.roots = {vol: self._node(vol, FileType.DIRECTORY, None, ino=1) for vol in volumes}
+        self.top: Any = FakeTop(self)
         self.fail_with: BaseException | None = None
         self.hold: Promise[None] | None = None
         self.callers: list[Caller] = []
@@ -112,7 +132,9 @@ class FakeNamespace:
     async def getattr(self, caller: Caller, file: FileId) -> Attr:
         return (await self._enter(caller, file)).attr
 
-    async def setattr(self, caller: Caller, file: FileId, change: SetAttr, guard_ctime: int | None) -> Wcc:
+    async def setattr(
+        self, caller: Caller, file: FileId, change: SetAttr, guard_ctime: int | None, request: bytes = b""
+    ) -> Wcc:
         node = await self._enter(caller, file)
         self._writable(caller, node)
         if guard_ctime is not None and guard_ctime != node.attr.ctime:
@@ -188,8 +210,15 @@ class FakeNamespace:
         parent.children[name] = (next(self._cookies), node)
         return node, self._touch(parent)
 
-    async def create(
-        self, caller: Caller, directory: FileId, name: bytes, mode: CreateMode, attrs: SetAttr, verifier: bytes
+    async def create(  # noqa: PLR0917 - the verb's own
+        self,
+        caller: Caller,
+        directory: FileId,
+        name: bytes,
+        mode: CreateMode,
+        attrs: SetAttr,
+        verifier: bytes,
+        request: bytes = b"",
     ) -> Made:
         parent = self._nodes.get(directory)
         known = parent.children.get(name) if parent else None
@@ -201,21 +230,32 @@ class FakeNamespace:
         node.verf = verifier if mode == CreateMode.EXCLUSIVE else None
         return Made(node.attr, wcc)
 
-    async def mkdir(self, caller: Caller, directory: FileId, name: bytes, attrs: SetAttr) -> Made:
+    async def mkdir(self, caller: Caller, directory: FileId, name: bytes, attrs: SetAttr, request: bytes = b"") -> Made:
         node, wcc = await self._make(caller, directory, name, FileType.DIRECTORY, attrs)
         return Made(node.attr, wcc)
 
-    async def symlink(self, caller: Caller, directory: FileId, name: bytes, target: bytes, attrs: SetAttr) -> Made:
+    async def symlink(
+        self, caller: Caller, directory: FileId, name: bytes, target: bytes, attrs: SetAttr, request: bytes = b""
+    ) -> Made:
         node, wcc = await self._make(caller, directory, name, FileType.SYMLINK, attrs)
         node.target = target
         return Made(node.attr, wcc)
 
-    async def mknod(self, caller: Caller, directory: FileId, name: bytes, kind: int, rdev: int, attrs: SetAttr) -> Made:
+    async def mknod(  # noqa: PLR0917 - the verb's own
+        self,
+        caller: Caller,
+        directory: FileId,
+        name: bytes,
+        kind: int,
+        rdev: int,
+        attrs: SetAttr,
+        request: bytes = b"",
+    ) -> Made:
         node, wcc = await self._make(caller, directory, name, kind, attrs)
         node.attr = replace(node.attr, rdev=rdev)
         return Made(node.attr, wcc)
 
-    async def remove(self, caller: Caller, directory: FileId, name: bytes) -> Wcc:
+    async def remove(self, caller: Caller, directory: FileId, name: bytes, request: bytes = b"") -> Wcc:
         parent = await self._enter(caller, directory)
         self._writable(caller, parent)
         node = self._find(parent, name)
@@ -227,7 +267,7 @@ class FakeNamespace:
             del self._nodes[node.attr.file]
         return self._touch(parent)
 
-    async def rmdir(self, caller: Caller, directory: FileId, name: bytes) -> Wcc:
+    async def rmdir(self, caller: Caller, directory: FileId, name: bytes, request: bytes = b"") -> Wcc:
         parent = await self._enter(caller, directory)
         node = self._find(parent, name)
         if node.children:
@@ -236,7 +276,15 @@ class FakeNamespace:
         del self._nodes[node.attr.file]
         return self._touch(parent)
 
-    async def rename(self, caller: Caller, source: FileId, name: bytes, target: FileId, new_name: bytes) -> Renamed:
+    async def rename(
+        self,
+        caller: Caller,
+        source: FileId,
+        name: bytes,
+        target: FileId,
+        new_name: bytes,
+        request: bytes = b"",
+    ) -> Renamed:
         old, new = await self._enter(caller, source, target)
         if name not in old.children:
             self._refuse(errors.NotFound(name), old, new)
@@ -246,7 +294,7 @@ class FakeNamespace:
         first = self._touch(old)
         return Renamed(first, first if old is new else self._touch(new))
 
-    async def link(self, caller: Caller, file: FileId, directory: FileId, name: bytes) -> Linked:
+    async def link(self, caller: Caller, file: FileId, directory: FileId, name: bytes, request: bytes = b"") -> Linked:
         node, parent = await self._enter(caller, file, directory)
         if name in parent.children:
             self._refuse(errors.AlreadyExists(name), node, parent)

@@ -11,9 +11,10 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from foundation.clock import ManualClock
+from protocols.s3.cors import NO_CORS
 from protocols.s3.door import Door
 from protocols.s3.http.site import Limits, Site
-from protocols.s3.owners import Owners
+from protocols.s3.ownership import Owners
 
 #: The key's own account, and one more.
 OWNERS = Owners([(CREDENTIAL.owner, "me", 1000), ("b" * 64, "you", 2000)])
@@ -90,11 +91,11 @@ class InlineWorkers:
 class House:
     """A site over a fake namespace, with a clock that tests move."""
 
-    def __init__(self, namespace=None, domain=None, limits=None, region=REGION):
+    def __init__(self, namespace=None, domain=None, limits=None, region=REGION, cors=NO_CORS):
         self.namespace = namespace or FakeNamespace()
         self.clock = ManualClock(time.time_ns())
         self.removed = set()
-        door = Door(self.namespace, self.credentials, self.clock, InlineWorkers(), region, domain)
+        door = Door(self.namespace, self.credentials, self.clock, InlineWorkers(), region, domain, cors)
         door.owners = OWNERS
         self.site = Site(door.handle, self.clock, limits or Limits())
         self.site.open()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 from s3_fake_access import OWNER, FakeAccess
 from s3_fake_uploads import FakeUploads
+from s3_fake_versions import FakeVersions
 
 from foundation import errors
 from namespace.api import Bucket, Listing, ObjectInfo
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _CREATED = 1_600_000_000_000_000_000
 
 
-class FakeNamespace(FakeUploads, FakeAccess):
+class FakeNamespace(FakeUploads, FakeVersions, FakeAccess):
     def __init__(self) -> None:
         super().__init__()
         self.buckets: dict[str, dict[bytes, tuple[ObjectInfo, bytes]]] = {}
@@ -50,6 +51,10 @@ class FakeNamespace(FakeUploads, FakeAccess):
     async def head_bucket(self, caller: Caller, bucket: str) -> Bucket:
         self._bucket(bucket)
         return Bucket(bucket, 1, "owner", _CREATED)
+
+    async def owner_of(self, bucket: str) -> str:
+        self._bucket(bucket)
+        return "owner"
 
     async def create_bucket(self, caller: Caller, bucket: str, acl: str = "") -> Bucket:
         self._fail()
@@ -84,9 +89,6 @@ class FakeNamespace(FakeUploads, FakeAccess):
             raise errors.NotFound
         _check(conditions, found[0], write=False)
         return found
-
-    async def delete_object(self, caller: Caller, bucket: str, key: bytes) -> None:
-        self._bucket(bucket).pop(key, None)
 
     async def list_objects(self, caller: Caller, bucket: str, request: ListRequest) -> Listing:
         objects = self._bucket(bucket)
