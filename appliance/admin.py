@@ -1,5 +1,6 @@
 """The gateway's admin socket: one line asks, one line of JSON answers. Only the home's owner can reach it.
 
+A line is a question's name, and behind it what is asked of, as a JSON object, where there is anything.
 The socket lies in `run/`, which is 0700. A home's path may be longer than a socket's address (108 bytes) can hold, so
 both ends name it through a descriptor of the folder.
 """
@@ -27,8 +28,8 @@ log = Logger()
 _TIMEOUT_SECONDS = 10.0
 _MAX_ANSWER_BYTES = 64 << 20
 
-#: A question's name, and who answers it.
-Answers: TypeAlias = "Mapping[str, Callable[[], Awaitable[dict[str, Any]]]]"
+#: A question's name, and who answers it: a coroutine function of what is asked of.
+Answers: TypeAlias = "Mapping[str, Callable[..., Awaitable[Mapping[str, Any]]]]"
 
 
 class NotRunning(Exception):
@@ -39,8 +40,9 @@ class NotAnswering(NotRunning):
     """A gateway of this home runs, and gives no answer."""
 
 
-def ask(home: Home, question: str, gateway: str = FIRST_GATEWAY) -> dict[str, Any]:
+def ask(home: Home, question: str, gateway: str = FIRST_GATEWAY, **of: Any) -> dict[str, Any]:
     """Put *question* to a running gateway and return its answer; raise NotRunning or NotAnswering."""
+    line_asked = f"{question} {json.dumps(of)}" if of else question
     try:
         directory = os.open(home.run_path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
@@ -49,7 +51,7 @@ def ask(home: Home, question: str, gateway: str = FIRST_GATEWAY) -> dict[str, An
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(_TIMEOUT_SECONDS)
             connection.connect(_address(directory, gateway))
-            connection.sendall(question.encode() + b"\n")
+            connection.sendall(line_asked.encode() + b"\n")
             with connection.makefile("rb") as stream:
                 line = stream.readline(_MAX_ANSWER_BYTES)
     except (ConnectionRefusedError, FileNotFoundError) as error:
@@ -109,12 +111,14 @@ class _Asked(LineOnlyReceiver):
         """Answer a question."""
         spawn("admin", self._answer(line.decode(errors="replace")))
 
-    async def _answer(self, question: str) -> None:
+    async def _answer(self, line: str) -> None:
+        question, brace, rest = line.partition(" {")
+        answer: Mapping[str, Any]
         if question not in self._answers:
-            answer: dict[str, Any] = {"error": f"no such question: {question}"}
+            answer = {"error": f"no such question: {question}"}
         else:
             try:
-                answer = await self._answers[question]()
+                answer = await self._answers[question](**(json.loads(brace + rest) if brace else {}))
             except Exception as error:  # noqa: BLE001 - whatever it is, who asked must hear of it
                 log.failure("cannot answer {question}", question=question)
                 answer = {"error": f"{type(error).__name__}: {error}"}

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from appliance.account_commands import account
+from appliance.bucket_commands import bucket
 from appliance.choices import Choices, complete, read_answers
 from appliance.claim import check_unclaimed
 from appliance.command import explained, home_at, home_option, json_option, run_task, show_rows
@@ -120,60 +122,6 @@ def upgrade(home_path: Path) -> None:
     click.echo(f"schema {before} -> {after}" if before != after else f"schema {after}: nothing to do")
 
 
-@main.group()
-def account() -> None:
-    """Look at accounts and their keys."""
-
-
-@account.command("list")
-@home_option
-@json_option
-@explained
-def account_list(home_path: Path, *, as_json: bool) -> None:
-    """List the accounts and their access keys."""
-    from appliance.tasks import list_accounts  # noqa: PLC0415
-
-    rows = run_task(lambda reactor, clock: list_accounts(reactor, clock, home_at(home_path)))
-    show_rows(rows, ("name", "uid", "gid", "access_keys"), as_json=as_json)
-
-
-@account.group("key")
-def account_key() -> None:
-    """Look at access keys."""
-
-
-@account_key.command("show")
-@click.argument("name", default="")
-@home_option
-@json_option
-@explained
-def account_keyshow_rows(name: str, home_path: Path, *, as_json: bool) -> None:
-    """Print the key pairs of account NAME (all accounts without one), secret included."""
-    from appliance.tasks import list_keys  # noqa: PLC0415
-
-    rows = run_task(lambda reactor, clock: list_keys(reactor, clock, home_at(home_path), name))
-    if not rows:
-        raise click.ClickException(f"no keys of account {name!r}")
-    show_rows(rows[0] if as_json and len(rows) == 1 else rows, ("account", "access_key", "secret_key"), as_json=as_json)
-
-
-@main.group()
-def bucket() -> None:
-    """Look at buckets."""
-
-
-@bucket.command("list")
-@home_option
-@json_option
-@explained
-def bucket_list(home_path: Path, *, as_json: bool) -> None:
-    """List the buckets."""
-    from appliance.tasks import list_buckets  # noqa: PLC0415
-
-    rows = run_task(lambda reactor, clock: list_buckets(reactor, clock, home_at(home_path)))
-    show_rows(rows, ("name", "vol", "owner"), as_json=as_json)
-
-
 _EXPORT_COLUMNS = ("path", "id", "clients", "squash", "read_only")
 
 
@@ -205,6 +153,8 @@ def export_reload(home_path: Path, *, as_json: bool) -> None:
     show_rows(reload_exports(home_at(home_path)), _EXPORT_COLUMNS, as_json=as_json)
 
 
+main.add_command(account)
+main.add_command(bucket)
 main.add_command(gateway)
 
 

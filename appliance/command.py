@@ -16,7 +16,7 @@ from appliance import reactor as house_reactor
 from appliance.admin import NotRunning
 from appliance.claim import SetupRefused
 from appliance.config import ConfigError
-from appliance.home import DatabaseUnusable, Home, HomeBusy
+from appliance.home import DatabaseUnusable, Home, HomeBusy, NotPossible
 from appliance.postgres.binaries import NoBinaries
 from appliance.postgres.cluster import ClusterFailed
 from appliance.postgres.identity import NoIdentity
@@ -33,6 +33,7 @@ _EXPLAINED = (
     ConfigError,
     HomeBusy,
     DatabaseUnusable,
+    NotPossible,
     NotRunning,
     NoBinaries,
     NoIdentity,

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from appliance.accounts import Accounts
 from appliance.admin import AdminServer
 from appliance.config import ConfigError
 from appliance.greeting import s3_address
 from appliance.home import CLUSTER, DATABASE, HANDLE, DatabaseUnusable
-from appliance.identities import export_facts, read_credentials, read_rules
+from appliance.identities import export_facts, read_rules
 from appliance.postgres.server import PostgresServer
 from appliance.status import greeting_facts, live_facts
 from appliance.succession import Succession
@@ -28,6 +29,7 @@ from storage_engine.ring import Ring
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from appliance.admin import Answers
     from appliance.config import Config, S3Config
     from appliance.home import Home
     from foundation.clock import Clock
@@ -96,21 +98,20 @@ async def open_gateway(
         await namespace.open(gone)
         succession.settle(run.id)
 
+        accounts = Accounts(metastore, clock)
+        stack.callback(accounts.stop)
+        await accounts.start()
         exports = Exports(await read_rules(config, metastore))
         doors: list[S3Server | NfsServer] = []
         stack.push_async_callback(_close_doors, doors)
-        for door in await _doors(reactor, clock, home, config, metastore, namespace, exports):
+        for door in await _doors(reactor, clock, home, config, namespace, accounts, exports):
             await door.start()
             doors.append(door)
 
-        async def reload_exports() -> dict[str, Any]:
-            exports.replace(await read_rules(home.config(), metastore))
-            return {"exports": export_facts(exports.every())}
-
-        answers = {
+        answers: Answers = {
             "status": lambda: live_facts(metastore, bodies, namespace, exports),
             "greeting": lambda: greeting_facts(metastore, bodies, namespace, exports),
-            "reload exports": reload_exports,
+            **_changes(home, metastore, namespace, accounts, exports),
         }
         admin = AdminServer(reactor, home, answers, name)
         admin.start()
@@ -118,26 +119,45 @@ async def open_gateway(
         yield
 
 
+def _changes(
+    home: Home, metastore: MetaStore, namespace: GatefoldNamespace, accounts: Accounts, exports: Exports
+) -> Answers:
+    """Return the answers to questions that let the gateway learn of changes, or make them."""
+
+    async def read_accounts() -> dict[str, Any]:
+        await accounts.reread()
+        return {}
+
+    async def reload_exports() -> dict[str, Any]:
+        exports.replace(await read_rules(home.config(), metastore))
+        return {"exports": export_facts(exports.every())}
+
+    async def set_bucket(bucket: str, changes: dict[str, str]) -> dict[str, Any]:
+        return await namespace.configure_bucket(bucket, changes)
+
+    return {"read accounts": read_accounts, "reload exports": reload_exports, "set bucket": set_bucket}
+
+
 async def _doors(  # noqa: PLR0913, PLR0917 - what both doors are made of
     reactor: Any,
     clock: Clock,
     home: Home,
     config: Config,
-    metastore: MetaStore,
     namespace: GatefoldNamespace,
+    accounts: Accounts,
     exports: Exports,
 ) -> tuple[S3Server, NfsServer]:
     """Return both doors, not open yet."""
-    credentials = await read_credentials(metastore)
     s3 = S3Server(
         reactor,
         namespace,
-        credentials,
+        accounts.credential,
         clock,
         config.s3.listen,
         config.s3.port,
         config.s3.region,
         config.s3.domain or None,
+        owners=accounts.owners,
         cors=_cors(config.s3),
     )
     nfs = NfsServer(

@@ -25,10 +25,10 @@ def greeting(config: Config, facts: dict[str, Any]) -> Iterator[str]:
     for path in paths:
         yield f"  mount    {mount_command(config.nfs, host_of(config.nfs.listen), path)}"
     yield f"  S3       {s3_endpoint(config)}"
-    key = facts["key"]
-    yield f"  key      {key['access_key']}"
-    yield f"  secret   {key['secret_key']}"
-    yield f"  try      {aws_command(config, key)}"
+    for key in facts["keys"]:
+        yield f"  key      {key['access_key']}"
+        yield f"  secret   {key['secret_key']}"
+        yield f"  try      {aws_command(config, key)}"
     if config.nfs.listen == _ALL:
         yield ""
         for path in paths[:1]:

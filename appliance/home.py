@@ -33,6 +33,10 @@ class HomeBusy(Exception):
     """Something else serves, or changes, this home."""
 
 
+class NotPossible(Exception):
+    """What a command asks for cannot be; the message says why."""
+
+
 class DatabaseUnusable(Exception):
     """The database does not answer, or must not be used; the message says which."""
 

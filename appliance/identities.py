@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from appliance.config import Config
     from metastore.api import Directory
     from metastore.records import Account
-    from protocols.s3.auth.credential import Credentials
 
 
 def caller_of(account: Account) -> Caller:
@@ -25,10 +24,10 @@ def caller_of(account: Account) -> Caller:
     return Caller(account.uid, account.gid, frozenset(account.groups), account.id)
 
 
-async def read_credentials(directory: Directory) -> Credentials:
-    """Return the look-up of access keys for the S3 door; a key without an account opens nothing."""
+async def read_credentials(directory: Directory) -> dict[str, Credential]:
+    """Return the access keys for the S3 door; a key without an account opens nothing."""
     accounts = {account.id: account for account in await directory.accounts()}
-    credentials = {
+    return {
         key.access_key: Credential(
             access_key=key.access_key,
             secret=key.secret_key,
@@ -39,7 +38,6 @@ async def read_credentials(directory: Directory) -> Credentials:
         for key in await directory.access_keys()
         if key.account in accounts
     }
-    return credentials.get
 
 
 async def read_rules(config: Config, directory: Directory) -> list[Export]:

@@ -6,10 +6,9 @@ removed by the next.
 
 from __future__ import annotations
 
-import secrets
-import string
 from typing import TYPE_CHECKING, Any
 
+from appliance.accounts import new_account_id, new_key
 from appliance.choices import new_config, new_installation
 from appliance.claim import SetupRefused, claim, release, remove_leftovers
 from appliance.components import running
@@ -22,7 +21,7 @@ from appliance.postgres.places import choose_places
 from appliance.postgres.server import PostgresServer
 from foundation.errors import InvalidName
 from metastore.migrate import upgrade
-from metastore.records import AccessKey, Account, Node, RingRow, Volume
+from metastore.records import Account, Node, RingRow, Volume
 from namespace.bucket_names import check_bucket_name
 from namespace.buckets import root_inode
 from namespace.view import new_generation
@@ -35,9 +34,6 @@ if TYPE_CHECKING:
     from appliance.choices import Choices
     from foundation.clock import Clock
     from metastore.api import MetaStore
-
-_KEY_LETTERS = string.ascii_uppercase + "234567"
-_SECRET_LETTERS = string.ascii_letters + string.digits
 
 
 async def set_up(reactor: Any, clock: Clock, home: Home, choices: Choices, say: Callable[[str], object]) -> None:
@@ -95,9 +91,9 @@ async def _found(
         nodes = [_format(home, config, node) for node in config.nodes]
         for row in nodes:
             await metastore.put_node(row)
-        account = _new_account(choices)
+        account = Account(new_account_id(), choices.account, choices.uid, choices.gid, ())
         await metastore.put_account(account)
-        await metastore.put_access_key(_new_key(account))
+        await metastore.put_access_key(new_key(account))
         ring = _new_ring(nodes, choices)
         await _make_bucket(clock, metastore, account, choices.bucket)
         await metastore.end_gateway()
@@ -116,16 +112,6 @@ def _new_ring(nodes: list[Node], choices: Choices) -> RingRow:
     """Return the first epoch of the ring over *nodes*."""
     ring = build_ring([RingNode(node.id, node.weight, node.zone) for node in nodes], choices.copies)
     return RingRow(ring.epoch, ring.copies, choices.write_quorum, ring.partitions, ring.checksum)
-
-
-def _new_account(choices: Choices) -> Account:
-    return Account(secrets.token_hex(32), choices.account, choices.uid, choices.gid, ())
-
-
-def _new_key(account: Account) -> AccessKey:
-    """Draw a key pair of the form that every S3 tool takes: 20 and 40 characters."""
-    access_key = "GF" + "".join(secrets.choice(_KEY_LETTERS) for _ in range(18))
-    return AccessKey(access_key, "".join(secrets.choice(_SECRET_LETTERS) for _ in range(40)), account.id)
 
 
 async def _make_bucket(clock: Clock, metastore: MetaStore, account: Account, name: str) -> None:

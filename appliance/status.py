@@ -84,11 +84,11 @@ async def live_facts(
 async def greeting_facts(
     metastore: MetaStore, bodies: BodyStore, namespace: GatefoldNamespace, exports: Exports
 ) -> dict[str, Any]:
-    """Return what `serve` prints once: the live facts and one key pair."""
-    key = (await metastore.access_keys())[0]
+    """Return what `serve` prints once: the live facts and one key pair, if there is any."""
+    keys = await metastore.access_keys()
     return {
         **await live_facts(metastore, bodies, namespace, exports),
-        "key": {"access_key": key.access_key, "secret_key": key.secret_key},
+        "keys": [{"access_key": key.access_key, "secret_key": key.secret_key} for key in keys[:1]],
     }
 
 

@@ -61,7 +61,7 @@ async def run_upgrade(reactor: Any, clock: Clock, home: Home) -> tuple[int, int]
 
 async def list_accounts(reactor: Any, clock: Clock, home: Home) -> list[dict[str, Any]]:
     """Return the accounts, without secrets."""
-    async with _metastore(reactor, clock, home) as metastore:
+    async with a_metastore(reactor, clock, home) as metastore:
         keys = await metastore.access_keys()
         return [
             {
@@ -69,6 +69,7 @@ async def list_accounts(reactor: Any, clock: Clock, home: Home) -> list[dict[str
                 "name": each.name,
                 "uid": each.uid,
                 "gid": each.gid,
+                "groups": list(each.groups),
                 "access_keys": [key.access_key for key in keys if key.account == each.id],
             }
             for each in await metastore.accounts()
@@ -77,7 +78,7 @@ async def list_accounts(reactor: Any, clock: Clock, home: Home) -> list[dict[str
 
 async def list_keys(reactor: Any, clock: Clock, home: Home, account: str) -> list[dict[str, Any]]:
     """Return the key pairs of *account*, or of all if it is empty."""
-    async with _metastore(reactor, clock, home) as metastore:
+    async with a_metastore(reactor, clock, home) as metastore:
         names = {each.id: each.name for each in await metastore.accounts()}
         return [
             {"account": names[key.account], "access_key": key.access_key, "secret_key": key.secret_key}
@@ -88,17 +89,22 @@ async def list_keys(reactor: Any, clock: Clock, home: Home, account: str) -> lis
 
 async def list_buckets(reactor: Any, clock: Clock, home: Home) -> list[dict[str, Any]]:
     """Return the buckets with their owners' names."""
-    async with _metastore(reactor, clock, home) as metastore:
+    async with a_metastore(reactor, clock, home) as metastore:
         names = {each.id: each.name for each in await metastore.accounts()}
         return [
-            {"name": each.name, "vol": each.vol, "owner": names.get(each.owner, each.owner)}
+            {
+                "name": each.name,
+                "vol": each.vol,
+                "owner": names.get(each.owner, each.owner),
+                "settings": each.settings,
+            }
             for each in await metastore.volumes()
         ]
 
 
 async def list_exports(reactor: Any, clock: Clock, home: Home) -> list[dict[str, Any]]:
     """Return the exports: of the configuration as it is now, and of the database."""
-    async with _metastore(reactor, clock, home) as metastore:
+    async with a_metastore(reactor, clock, home) as metastore:
         return export_facts(await read_rules(home.config(), metastore))
 
 
@@ -122,8 +128,8 @@ def reload_exports(home: Home) -> list[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def _metastore(reactor: Any, clock: Clock, home: Home) -> AsyncIterator[MetaStore]:
-    """Open the metastore for a look."""
+async def a_metastore(reactor: Any, clock: Clock, home: Home) -> AsyncIterator[MetaStore]:
+    """Open the metastore for a command."""
     config = home.config()
     async with (
         _room_processes(reactor, clock, home, config, only_database=True),

@@ -13,6 +13,12 @@ from typing import Protocol, TypeAlias
 from msgspec import Struct
 
 from metastore.records import FileType as FileType
+from namespace.access_api import CANNED_ACL_NAMES as CANNED_ACL_NAMES
+from namespace.access_api import AccessVerbs as AccessVerbs
+from namespace.access_api import Acl as Acl
+from namespace.access_api import Grant as Grant
+from namespace.access_api import Grantee as Grantee
+from namespace.access_api import Permission as Permission
 from namespace.object_parts import ObjectPart as ObjectPart
 from namespace.object_parts import ObjectParts as ObjectParts
 from namespace.objects_api import NO_CONDITIONS as NO_CONDITIONS
@@ -70,6 +76,11 @@ class Caller(Struct, frozen=True):
     account: str = ""  # the S3 account's id; empty at the NFS door
     read_only: bool = False  # the export, or the key, allows no change
     make_buckets: bool = False  # the export allows mkdir and rmdir of buckets
+    anonymous: bool = False  # asks S3 without a signature: may do what an ACL grants to everybody, and no more
+
+
+#: Who asks S3 without a signature: nobody, in no group.
+ANONYMOUS = Caller(65534, 65534, anonymous=True)
 
 
 class Attr(Struct, frozen=True, gc=False):

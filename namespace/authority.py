@@ -1,7 +1,8 @@
 """Who may do what: the one place both doors' requests pass (DESIGN 1, 3.3).
 
-POSIX mode bits by uid, gid and groups; uid 0 is the super-user, whom squash keeps out at the NFS door. `RIGHTS` is the
-whole table of operations and what each needs; docs/SEMANTICS.md prints it, and a test holds the two together.
+POSIX mode bits by uid, gid and groups; uid 0 is the super-user, whom squash keeps out at the NFS door. Who asks without
+an account needs the word of a canned ACL beside the bits (ADR 0065). `RIGHTS` is the whole table of operations and what
+each needs; docs/SEMANTICS.md prints it, and a test holds the two together.
 """
 
 from __future__ import annotations
@@ -10,20 +11,22 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from foundation.errors import AccessDenied, NotPermitted, ReadOnly
+from foundation.errors import AccessDenied, NotPermitted, NotSupported, ReadOnly
 from metastore.records import FileType
-from namespace.api import Access, Caller
+from namespace.api import ANONYMOUS as ANONYMOUS
+from namespace.api import Access, Caller, Grantee, Permission
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from metastore.records import Inode
+    from namespace.access_api import Grant
 
 READ, WRITE, SEARCH = 4, 2, 1  # SEARCH of a directory is EXECUTE of a file
 SETUID, SETGID, STICKY = 0o4000, 0o2000, 0o1000
 GROUP_EXECUTE = 0o010
-#: Who asks without a signature: nobody, in no group.
-ANONYMOUS = Caller(65534, 65534)
+#: Canned ACLs that let everybody read, and write, without an account too.
+PUBLIC_READ, PUBLIC_WRITE = frozenset({"public-read", "public-read-write"}), frozenset({"public-read-write"})
 
 
 class Right(Struct, frozen=True, gc=False):
@@ -37,12 +40,17 @@ class Right(Struct, frozen=True, gc=False):
     execute: bool = False  # x alone will do
     sticky: bool = False  # in a sticky directory only for its owner and the entry's
     changes: bool = True  # a read-only caller may not
+    public: frozenset[str] = frozenset()  # the canned ACLs by which an anonymous caller passes, where the bits allow it
+    by: str = ""  # whose ACL that is, and for what
 
-    def require(self, caller: Caller, inode: Inode, victim: Inode | None = None) -> None:
+    def require(self, caller: Caller, inode: Inode, victim: Inode | None = None, acl: str = "") -> None:
         """Raise AccessDenied, NotPermitted or ReadOnly unless *caller* has the right on *inode*.
 
-        *victim*: what the entry names that is to go from the directory *inode*, which may be sticky.
+        *victim*: what the entry names that is to go from the directory *inode*, which may be sticky. *acl*: the canned
+        ACL that may let an anonymous caller pass; where a verb names none, it lets none pass.
         """
+        if caller.anonymous and acl not in self.public:
+            raise AccessDenied("no ACL lets everybody do it")
         if self.changes:
             authorize_change(caller)
         if self.owner and caller.uid in (0, inode.uid):
@@ -65,50 +73,97 @@ class Right(Struct, frozen=True, gc=False):
             words.append(f"the owner of {self.of} always may" if letters else f"the owner of {self.of}")
         if self.sticky:
             words.append("if that is sticky, its owner or the entry's")
+        if self.by:
+            acls = " or ".join(f"`{acl}`" for acl in sorted(self.public))
+            words.append(f"without an account, also {acls} of {self.by}")
         return "; ".join(words)
 
 
-WALK = Right("LOOKUP", "every directory on the way of a key", "the directory", SEARCH, changes=False)
+#: To walk tells nothing yet: what is found, or is not, asks for a right of its own.
+_NO_ACL = frozenset({""})
+WALK = Right("LOOKUP", "every directory on the way of a key", "the directory", SEARCH, changes=False, public=_NO_ACL)
 LIST = Right("READDIR, READDIRPLUS", "", "the directory", READ, changes=False)
 LIST_KEYS = Right(
     "",
-    "ListObjects, ListObjectVersions, ListMultipartUploads: the root, else 403; the first two leave any other out with"
-    " its key and all below it",
+    "HeadBucket; ListObjects, ListObjectVersions, ListMultipartUploads: the root, else 403; the first two leave any"
+    " other out with its key and all below it",
     "the directory",
     READ | SEARCH,
     changes=False,
+    public=PUBLIC_READ,
+    by="the bucket, for HeadBucket and ListObjects",
 )
 READ_FILE = Right("READ", "", "the file", READ, owner=True, execute=True, changes=False)
-GET = Right("", "GetObject, HeadObject, the source of a copy", "the file", READ, changes=False)
+GET = Right(
+    "",
+    "GetObject, HeadObject, the source of a copy",
+    "the file",
+    READ,
+    changes=False,
+    public=PUBLIC_READ,
+    by="the object",
+)
+ASK = Right("", "GetObjectTagging, the lock of a version", "the file", READ, changes=False)
 WRITE_FILE = Right("WRITE, COMMIT, SETATTR of the size, CREATE of what exists", "", "the file", WRITE, owner=True)
 OVERWRITE = Right(
-    "", "PutObject, CopyObject, CompleteMultipartUpload over a key; locks of a version", "the file", WRITE
+    "",
+    "PutObject, CopyObject, CompleteMultipartUpload over a key",
+    "the file",
+    WRITE,
+    public=PUBLIC_WRITE,
+    by="the bucket",
 )
-MARK = Right("", "PutObject of a directory's key, without a body, where the directory exists", "the directory", WRITE)
+ANNOTATE = Right("", "PutObjectTagging, DeleteObjectTagging, locking a version", "the file", WRITE)
+MARK = Right(
+    "",
+    "PutObject of a directory's key, without a body, where the directory exists",
+    "the directory",
+    WRITE,
+    public=PUBLIC_WRITE,
+    by="the bucket",
+)
 ENTER = Right(
     "CREATE, MKDIR, SYMLINK, MKNOD, LINK, RENAME (to)",
     "PutObject, CopyObject, CompleteMultipartUpload of a new key",
     "the directory",
     WRITE | SEARCH,
+    public=PUBLIC_WRITE,
+    by="the bucket",
 )
 REMOVE = Right(
     "REMOVE, RMDIR, RENAME (from, and over what exists)",
-    "DeleteObject, DeleteObjects",
+    "DeleteObject, DeleteObjects, also of a key that is not there",
     "the directory",
     WRITE | SEARCH,
     sticky=True,
+    public=PUBLIC_WRITE,
+    by="the bucket",
 )
 MOVE = Right("RENAME of a directory into another", "", "the directory that moves", WRITE)
-CHANGE = Right("SETATTR of mode, group and given times", "PutObjectAcl", "the object", owner=True)
+CHANGE = Right(
+    "SETATTR of mode, group and given times",
+    "PutObjectAcl, PutObject and CopyObject over a key with an ACL",
+    "the object",
+    owner=True,
+)
 TOUCH = Right("SETATTR of times to now", "", "the object", WRITE, owner=True)
 #: Every right that hangs on an inode, in the order of the document.
-RIGHTS = (WALK, LIST, LIST_KEYS, READ_FILE, GET, WRITE_FILE, OVERWRITE, MARK, ENTER, REMOVE, MOVE, CHANGE, TOUCH)
+RIGHTS = (
+    *(WALK, LIST, LIST_KEYS, READ_FILE, GET, ASK, WRITE_FILE, OVERWRITE, ANNOTATE, MARK, ENTER, REMOVE, MOVE, CHANGE),
+    TOUCH,
+)
 #: What hangs on who asks alone.
 IDENTITIES = (
     ("SETATTR of the owner; MKNOD of a device", "", "uid 0"),
     ("SETATTR of the group", "", "beside the above: uid 0, or a group that the caller is in"),
     ("", "CreateBucket, ListBuckets", "any account"),
-    ("", "HeadBucket, DeleteBucket, GetBucketVersioning, PutBucketVersioning", "the bucket's account"),
+    ("", "CopyObject, CreateMultipartUpload, PutObject with tags", "beside the above: any account"),
+    ("", "GetObjectAcl", "the owner of the object, or the bucket's account"),
+    (
+        "",
+        "DeleteBucket; GetBucket…, PutBucket… and DeleteBucket… of Location, Versioning, Tagging and Acl",
+        "the bucket's account",
+    ),
     (
         "",
         "UploadPart, ListParts, CompleteMultipartUpload, AbortMultipartUpload",
@@ -178,9 +233,9 @@ def authorize_change(caller: Caller) -> None:
 
 
 def authorize_account(caller: Caller, *owners: str) -> None:
-    """Raise AccessDenied unless *caller* acts for one of the accounts *owners*."""
-    if caller.account not in owners:
-        raise AccessDenied("it belongs to another account")
+    """Raise AccessDenied unless *caller* acts for one of the accounts *owners*, or, with none named, for any."""
+    if caller.anonymous or (owners and caller.account not in owners):
+        raise AccessDenied("it belongs to another account" if owners else "it takes an account")
 
 
 # ---------------------------------------------------------------------- modes
@@ -198,13 +253,15 @@ def mode_written_by(caller: Caller, inode: Inode) -> int:
 
 #: Modes of files and directories that S3 makes, where the bucket's settings name no other.
 FILE_MODE, DIRECTORY_MODE = 0o644, 0o755
-#: Canned ACLs (S3 x-amz-acl) as (file's mode, directory's mode). Accounts are uids and gids, so the group stands for
-#: the accounts that share it; nobody else is "authenticated", since the others' bits let anonymous callers in too.
+#: The bucket's setting that keeps its canned ACL, and the one that an object or bucket without one has.
+ACL, PRIVATE = "acl", "private"
+#: Canned ACLs (S3 x-amz-acl) as (file's mode, directory's mode). Others' bits are for all accounts: who has none needs
+#: the word of the ACL too. The group stands for the bucket's owner.
 CANNED_ACLS = {
     "private": (0o600, 0o700),
     "public-read": (0o644, 0o755),
     "public-read-write": (0o666, 0o777),
-    "authenticated-read": (0o640, 0o750),
+    "authenticated-read": (0o644, 0o755),
     "aws-exec-read": (0o600, 0o700),
     "bucket-owner-read": (0o640, 0o750),
     "bucket-owner-full-control": (0o660, 0o770),
@@ -222,6 +279,37 @@ def new_mode(settings: Mapping[str, str], kind: int, acl: str = "") -> int:
     if is_directory:
         return int(settings["directory_mode"], 8) & 0o7777 if "directory_mode" in settings else DIRECTORY_MODE
     return int(settings["file_mode"], 8) & 0o7777 if "file_mode" in settings else FILE_MODE
+
+
+def mode_by_acl(inode: Inode, acl: str) -> int:
+    """Return the mode of *inode* under the canned *acl*: a directory keeps what its entries inherit, a file nothing."""
+    is_directory = inode.type == FileType.DIRECTORY
+    return CANNED_ACLS[acl][is_directory] | (inode.mode & (SETUID | SETGID | STICKY) if is_directory else 0)
+
+
+def grants_of(kind: int, mode: int, acl: str) -> frozenset[Grant]:
+    """Return what the *mode* of a file or directory and its canned *acl* grant to others than the owner."""
+    is_directory = kind == FileType.DIRECTORY
+    grants: list[Grant] = []
+    for permission, acls, bits in ((Permission.READ, PUBLIC_READ, READ), (Permission.WRITE, PUBLIC_WRITE, WRITE)):
+        needed = bits | SEARCH if is_directory else bits
+        if mode & needed == needed:
+            grants.append((Grantee.EVERYBODY if acl in acls else Grantee.ACCOUNTS, permission))
+    if acl == "bucket-owner-read" and mode >> 3 & READ:
+        grants.append((Grantee.BUCKET_OWNER, Permission.READ))
+    if acl == "bucket-owner-full-control" and mode >> 3 & (READ | WRITE) == READ | WRITE:
+        grants.append((Grantee.BUCKET_OWNER, Permission.FULL_CONTROL))
+    return frozenset(grants)
+
+
+def acl_named(acl: str | frozenset[Grant], kind: int) -> str:
+    """Return the name of *acl*, which may be said by what it grants; raise NotSupported where no canned one does."""
+    if isinstance(acl, str):
+        return acl
+    for name, modes in CANNED_ACLS.items():
+        if grants_of(kind, modes[kind == FileType.DIRECTORY], name) == acl:
+            return name
+    raise NotSupported("no canned ACL grants just that")
 
 
 def acl_table() -> list[str]:

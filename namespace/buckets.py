@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from foundation.errors import BucketExists, BucketNotEmpty, BucketOwned
 from metastore.records import ROOT_INO, FileType, Inode, InodeFlag, Volume
 from namespace.api import Bucket
-from namespace.authority import authorize_account, authorize_change
+from namespace.authority import ACL, authorize_account, authorize_change, mode_by_acl
 from namespace.edit import Planned
 from namespace.hall import Verbs
 from namespace.view import View, new_generation
@@ -23,27 +25,31 @@ class BucketVerbs(Verbs):
 
     async def list_buckets(self, caller: Caller) -> list[Bucket]:
         """Return the caller's buckets, by name, whichever gateway holds them."""
+        authorize_account(caller)
         rows = await self._engine.metastore.volumes()
-        return [_bucket(row) for row in rows if row.owner == caller.account]
+        return [bucket_of(row) for row in rows if row.owner == caller.account]
 
     async def head_bucket(self, caller: Caller, bucket: str) -> Bucket:
         """Return the bucket; raise BucketNotFound, or AccessDenied of another's."""
         row = await self._volumes.row(bucket)
         authorize_account(caller, row.owner)
-        return _bucket(row)
+        return bucket_of(row)
 
     async def owner_of(self, bucket: str) -> str:
         """Return the account that the bucket belongs to; raise BucketNotFound."""
         return (await self._volumes.row(bucket)).owner
 
-    async def create_bucket(self, caller: Caller, bucket: str) -> Bucket:
+    async def create_bucket(self, caller: Caller, bucket: str, acl: str = "") -> Bucket:
         """Make a bucket whose root belongs to the caller; raise BucketExists or BucketOwned."""
+        authorize_account(caller)
         authorize_change(caller)
         now_ns = self._clock.now_ns()
-        row = Volume(0, bucket, caller.account, now_ns, 0, 0, {})
+        row = Volume(0, bucket, caller.account, now_ns, 0, 0, {ACL: acl} if acl else {})
         root = root_inode(caller.uid, caller.gid, now_ns, new_generation())
+        if acl:
+            root = replace(root, mode=mode_by_acl(root, acl))
         try:
-            return _bucket(await self._volumes.make(row, root))
+            return bucket_of(await self._volumes.make(row, root))
         except BucketExists:
             existing = await self._volumes.row(bucket)
         if existing.owner == caller.account:
@@ -80,7 +86,8 @@ def root_inode(uid: int, gid: int, now_ns: int, generation: int) -> Inode:
     )
 
 
-def _bucket(row: Volume) -> Bucket:
+def bucket_of(row: Volume) -> Bucket:
+    """Return a bucket as doors show it."""
     return Bucket(row.name, row.vol, row.owner, row.created)
 
 

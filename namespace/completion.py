@@ -18,7 +18,7 @@ from namespace.api import NO_CONDITIONS, PutRequest
 from namespace.authority import authorize_account
 from namespace.edit import Planned
 from namespace.object_parts import UPLOAD
-from namespace.objects import look
+from namespace.objects import CANNED, look
 from namespace.uploads import find_completed
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 #: Every part but the last has at least so many bytes. A bound of the S3 API, and of the rows that an object may need.
 PART_MIN_BYTES = 5 << 20
-#: In the ACL of an upload's row: the canned ACL that its object will get.
-CANNED = "canned"
 MD5_DIGITS = 32
 
 

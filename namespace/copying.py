@@ -15,11 +15,12 @@ from foundation.crash import crash_point
 from foundation.errors import FsError, InvalidArgument, NothingToChange, Unavailable
 from metastore.records import ObjectMeta
 from namespace.assembling import FEW, TRIES, Changed, Slice, assemble, copied_body, is_whole, layout, slice_of
+from namespace.authority import authorize_account, mode_by_acl
 from namespace.conditions import check_source
 from namespace.contents import ContentDraft
 from namespace.edit import Edit, Planned
 from namespace.object_parts import kept_parts
-from namespace.objects import look
+from namespace.objects import CANNED, look
 from namespace.putting import Said, check_put, plan_object, shown_info
 from namespace.transfer import TransferVerbs, described
 from namespace.view import View, is_directory
@@ -42,7 +43,6 @@ class Found(Struct, frozen=True):
 
     info: ObjectInfo
     image: Inode
-    tags: dict[str, str]
 
 
 class CopyVerbs(TransferVerbs):
@@ -52,6 +52,7 @@ class CopyVerbs(TransferVerbs):
         self, caller: Caller, source: CopySource, bucket: str, request: PutRequest, directives: CopyDirectives
     ) -> ObjectInfo:
         """Make the source's committed content the object's, with metadata as *directives* say."""
+        authorize_account(caller)
         volume = await self._volumes.named(bucket)
         if await self._volumes.named(source.bucket) is not volume:
             return await self.transfer(caller, source, bucket, request, directives)
@@ -80,7 +81,7 @@ class CopyVerbs(TransferVerbs):
             content = view.number("content")
             if image.extents > FEW or not is_whole(source):
                 return Planned(lambda: (found, content))
-            said, wanted = described(found.info, found.tags, source, request, directives)
+            said, wanted = described(found.info, source, request, directives)
             body = copied_body(view, view.entry(image.ino), content)
             return plan_object(Edit(view, self._clock.now_ns()), caller, wanted, body, said)
 
@@ -89,13 +90,14 @@ class CopyVerbs(TransferVerbs):
             _after_name()
             return outcome
         found, content = outcome
-        said, wanted = described(found.info, found.tags, source, request, directives)
+        said, wanted = described(found.info, source, request, directives)
         return await self._name_slices(volume, caller, wanted, said, [(source, found)], content)
 
     async def compose(
         self, caller: Caller, bucket: str, request: PutRequest, sources: Sequence[CopySource]
     ) -> ObjectInfo:
         """Make an object of the *sources*, all of *bucket*, one behind the other."""
+        authorize_account(caller)
         if not 0 < len(sources) <= SOURCES_MAX or any(source.bucket != bucket for source in sources):
             raise InvalidArgument("an object is composed of 1 to 1,000 objects of its own bucket")
         volume = await self._volumes.named(bucket)
@@ -151,19 +153,20 @@ class CopyVerbs(TransferVerbs):
         # What was shown holds for this content from now on, whoever wrote it.
         edit.touch(entry, etag=found.info.etag, etag_seq=image.write_seq)
         before = view.meta(entry)
-        tags, acl = (before.tags, before.acl) if before is not None else ({}, {})
-        said, wanted = described(found.info, tags, source, request, directives)
+        acl = before.acl if before is not None else {}
+        said, wanted = described(found.info, source, request, directives)
+        if request.acl:
+            edit.set(entry, mode=mode_by_acl(image, request.acl))
+            acl = {CANNED: request.acl}
         parts = kept_parts(found.info.parts, digests=directives.checksums is None)
-        texts = (wanted.headers, wanted.user, said.checksums, said.tags, acl, parts)
+        texts = (wanted.headers, wanted.user, said.checksums, wanted.tags, acl, parts)
         edit.put(ObjectMeta(image.vol, image.ino, *texts))
         return edit.planned(lambda: shown_info(edit, request.key, image.ino))
 
 
 def look_source(view: View, caller: Caller, source: CopySource) -> Found:
     """Find the object to copy from; raise as a GET does, but PreconditionFailed for any condition that fails."""
-    info, image = look(view, caller, source.key, source.conditions, check_source, source.version_id)
-    meta = None if is_directory(image) else view.meta(view.entry(image.ino))
-    return Found(info, image, meta.tags if meta is not None else {})
+    return Found(*look(view, caller, source.key, source.conditions, check_source, source.version_id))
 
 
 def copy_slice(caller: Caller, source: CopySource, found: Found) -> Slice:

@@ -43,13 +43,13 @@ class ListVerb(Verbs):
         base = request.prefix[: request.prefix.rfind(b"/") + 1]
         top = await self._engine.run(volume, lambda view: _plan_list(view, caller, base))
         if top is None or request.limit <= 0:
-            return Listing((), (), None)
+            return Listing((), (), None, volume.row.owner)
         page = _Page(request, len(base))
         # The directory of the prefix is a key itself, where the prefix is no more than its path.
         if base and base == request.prefix == page.lower and top.flags & InodeFlag.EXPLICIT:
             page.add(base, top)
         await self._fill(volume, caller, top.ino, page)
-        return page.listing()
+        return page.listing(volume.row.owner)
 
     async def _fill(self, volume: VolumeState, caller: Caller, top: int, page: _Page) -> None:
         """Walk below the directory *top* of the prefix until *page* and whether another follows are known."""
@@ -74,7 +74,7 @@ class ListVerb(Verbs):
 def _plan_list(view: View, caller: Caller, base: bytes) -> Planned[Inode | None]:
     """Return the directory with the path *base* (empty, or ending in `/`); None if the caller sees nothing below it."""
     _, root = view.live(ROOT_INO)
-    LIST_KEYS.require(caller, root)
+    LIST_KEYS.require(caller, root, acl=view.volume.acl)
     skeys = [name + b"/" for name in base.split(b"/")[:-1]]
     found = view.path(ROOT_INO, skeys)
     seen = len(found) == len(skeys) and all(may_list(caller, image) for image in found)
@@ -165,9 +165,9 @@ class _Page:
         self.more = True
         return False
 
-    def listing(self) -> Listing:
-        """Return the page."""
-        return Listing(tuple(self._contents), tuple(self._prefixes), self._last if self.more else None)
+    def listing(self, account: str) -> Listing:
+        """Return the page of a bucket of *account*."""
+        return Listing(tuple(self._contents), tuple(self._prefixes), self._last if self.more else None, account)
 
 
 def _first_key(request: ListRequest) -> bytes | None:
@@ -190,4 +190,4 @@ def _first_key(request: ListRequest) -> bytes | None:
 def _listed(key: bytes, image: Inode) -> ObjectInfo:
     """Return what a listing tells of an object: what stands in the inode. Headers and metadata would be loads."""
     size = 0 if image.type == FileType.DIRECTORY else image.size
-    return ObjectInfo(key, size, *validators(image), _UNTOLD, _UNTOLD, _UNTOLD)
+    return ObjectInfo(key, size, *validators(image), _UNTOLD, _UNTOLD, _UNTOLD, uid=image.uid)

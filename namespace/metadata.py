@@ -35,11 +35,13 @@ def object_info(key: bytes, image: Inode, meta: ObjectMeta | None) -> ObjectInfo
     headers = dict(meta.headers) if meta is not None else {}
     if "content-type" not in headers:
         headers["content-type"] = content_type(key)
-    user, checksums, parts = (meta.user, meta.checksums, meta.parts) if meta is not None else ({}, {}, {})
+    if meta is None:
+        return ObjectInfo(key, image.size, etag, modified_ns, headers, {}, {})
+    user, checksums, parts = meta.user, meta.checksums, meta.parts
     if not is_as_put(image):
         # Digests of other bytes, and a time before the edit, would let a sync skip it.
         user, checksums, parts = edited_user(user, image.mtime), {}, {}
-    return ObjectInfo(key, image.size, etag, modified_ns, headers, user, checksums, parts=parts)
+    return ObjectInfo(key, image.size, etag, modified_ns, headers, user, checksums, tags=meta.tags, parts=parts)
 
 
 def validators(image: Inode) -> tuple[bytes, int]:

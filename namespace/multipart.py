@@ -21,7 +21,6 @@ from namespace.assembling import Changed, assemble, is_whole, slice_of_part
 from namespace.authority import authorize_account, authorize_change
 from namespace.checksums import whole_of
 from namespace.completion import (
-    CANNED,
     MD5_DIGITS,
     chosen_parts,
     digest_of,
@@ -34,6 +33,7 @@ from namespace.contents import ContentDraft, name_part_body
 from namespace.copying import CopyVerbs, copy_slice, look_source
 from namespace.edit import Edit, Planned
 from namespace.object_parts import packed_parts
+from namespace.objects import CANNED
 from namespace.putting import Said, check_put, plan_object
 from namespace.transfer import pour
 from namespace.upload_body import BodyUpload
@@ -98,7 +98,9 @@ class MultipartVerbs(CopyVerbs):
         upload_id = secrets.token_hex(_ID_BYTES).encode()
 
         def plan(view: View) -> Planned[UploadInfo]:
-            check_put(view, caller, PutRequest(request.key, request.headers, request.user))
+            authorize_account(caller)
+            wanted = PutRequest(request.key, request.headers, request.user, tags=request.tags, acl=request.acl)
+            check_put(view, caller, wanted)
             edit = Edit(view, self._clock.now_ns())
             upload = Upload(
                 volume.vol,
@@ -228,7 +230,7 @@ class MultipartVerbs(CopyVerbs):
         draft = ContentDraft(self._hall, volume, content)
         body = await assemble(self._engine.metastore, draft, slices)
         packed = packed_parts(chosen, begun.checksum, begun.upload_id)
-        said = Said(etag_of_parts([part.etag for part in chosen]), checksums, begun.tags, parts=packed)
+        said = Said(etag_of_parts([part.etag for part in chosen]), checksums, packed)
 
         def name(view: View) -> Planned[ObjectInfo]:
             upload = find_upload_of(view, caller, target)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from foundation.aio import gather
-from foundation.errors import FsError, InvalidArgument, NotFound
+from foundation.errors import FsError, InvalidArgument, IsDeleteMarker, NotFound, VersionNotFound
 from metastore.records import NULL_VERSION
 from namespace.api import NO_CONDITIONS, CopySource, Deleted, DeleteResult
-from namespace.authority import GET
+from namespace.authority import GET, PRIVATE, REMOVE
 from namespace.conditions import check_likeness, check_read, check_write
 from namespace.edit import Edit, Planned
 from namespace.hall import Verbs
@@ -26,7 +26,7 @@ from namespace.view import View, is_directory
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from metastore.records import Inode
+    from metastore.records import Inode, ObjectMeta
     from namespace.api import Caller, Conditions, DeleteTarget, ObjectInfo, OpenObject
     from namespace.cache import InodeEntry
     from namespace.snapshot import Pinned
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 #: Keys of one DeleteObjects.
 DELETE_MAX = 1000
+#: What of an object's ACL is kept: the name of the canned one.
+CANNED = "canned"
 
 
 class ObjectVerbs(Verbs):
@@ -54,21 +56,20 @@ class ObjectVerbs(Verbs):
         """Open all of the object, or version, that *source* names."""
         volume = await self._volumes.named(source.bucket)
 
-        def plan(view: View) -> Planned[tuple[ObjectInfo, Pinned, dict[str, str]]]:
+        def plan(view: View) -> Planned[tuple[ObjectInfo, Pinned]]:
             info, image = look(view, caller, source.key, source.conditions, check, source.version_id)
             entry = view.entry(image.ino)
             pinned = pin(view, entry, image)
             opened = (pinned.open,) if isinstance(pinned, Snapshot) else ()
-            tags = entry.meta.tags if entry.meta is not None else {}
-            return Planned(lambda: (info, pinned, tags), None, opened)
+            return Planned(lambda: (info, pinned), None, opened)
 
         token = volume.begin_read(self._clock.now_ns())
         try:
-            info, pinned, tags = await self._engine.run(volume, plan)
+            info, pinned = await self._engine.run(volume, plan)
         except BaseException:
             volume.end_read(token)
             raise
-        return ObjectReader(info, tags, pinned, volume, (self._engine, self._bodies), token)
+        return ObjectReader(info, pinned, volume, (self._engine, self._bodies), token)
 
     async def delete_object(
         self, caller: Caller, bucket: str, key: bytes, conditions: Conditions = NO_CONDITIONS
@@ -80,6 +81,8 @@ class ObjectVerbs(Verbs):
             path = KeyPath(view, caller, key)
             seen = path.object(view)
             if seen is None:
+                depth = min(len(path.found), len(path.components) - 1)
+                REMOVE.require(caller, path.parent(depth), acl=view.volume.acl)
                 check_write(conditions, None, 0)
                 standing = deletion(marker_of(view, caller, path))
                 return Planned(lambda: standing)
@@ -133,18 +136,28 @@ def look(
     version_id: bytes = b"",
 ) -> tuple[ObjectInfo, Inode]:
     """Find an object, or one version of it, that *caller* may read and whose *conditions* hold by *check*."""
-    if version_id:
-        entry, image = look_version(view, caller, key, version_id)
-    else:
-        path = KeyPath(view, caller, key)
-        entry, image = _existing(view, caller, path)
-        version_id = NULL_VERSION if is_directory(image) else current_id(view, *path.file_name)
-    GET.require(caller, image)
-    info = object_info(key, image, None if is_directory(image) else view.meta(entry))
+    path = KeyPath(view, caller, key)
+    try:
+        if version_id:
+            entry, image = look_version(view, caller, key, version_id)
+        else:
+            entry, image = _existing(view, caller, path)
+            version_id = NULL_VERSION if is_directory(image) else current_id(view, *path.file_name)
+    except (NotFound, VersionNotFound, IsDeleteMarker):
+        path.require_sight(view, caller)
+        raise
+    meta = None if is_directory(image) else view.meta(entry)
+    GET.require(caller, image, acl=canned_acl(meta))
+    info = object_info(key, image, meta)
     if view.volume.versioning:
         info = replace(info, version_id=version_id)
     check(conditions, info.etag, info.last_modified)
     return info, image
+
+
+def canned_acl(meta: ObjectMeta | None) -> str:
+    """Return the canned ACL that was given to an object with *meta*."""
+    return meta.acl.get(CANNED, PRIVATE) if meta is not None else PRIVATE
 
 
 def _existing(view: View, caller: Caller, path: KeyPath) -> tuple[InodeEntry, Inode]:

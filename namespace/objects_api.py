@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
+from namespace.access_api import AccessVerbs
 from namespace.conditions_api import NO_CONDITIONS as NO_CONDITIONS
 from namespace.conditions_api import Conditions as Conditions
 from namespace.uploads_api import UploadVerbs
@@ -40,6 +41,7 @@ class ObjectInfo(Struct, frozen=True, gc=False):
     version_id: bytes = b""  # empty: the bucket never kept versions
     tags: dict[str, str] = {}
     parts: dict[str, str] = {}  # packed: `ObjectParts` reads it; empty: it was not uploaded in parts
+    uid: int = -1  # the file's owner, in listings; -1: not told
 
 
 class PutRequest(Struct, frozen=True, gc=False):
@@ -122,6 +124,7 @@ class Listing(Struct, frozen=True, gc=False):
     contents: tuple[ObjectInfo, ...]
     common_prefixes: tuple[bytes, ...]
     next_after: bytes | None  # start the next page after this; None: nothing follows
+    account: str = ""  # the bucket's
 
 
 class ListRequest(Struct, frozen=True, gc=False):
@@ -133,18 +136,23 @@ class ListRequest(Struct, frozen=True, gc=False):
     limit: int = 1000
 
 
-class ObjectVerbs(UploadVerbs, VersionVerbs, Protocol):
+class ObjectVerbs(UploadVerbs, VersionVerbs, AccessVerbs, Protocol):
     """The verbs of S3, by bucket and key. Keys are the decoded bytes; the namespace checks them."""
 
     async def list_buckets(self, caller: Caller) -> list[Bucket]:
         """Return the caller's buckets, by name."""
 
-    async def head_bucket(self, caller: Caller, bucket: str) -> Bucket: ...
+    async def head_bucket(self, caller: Caller, bucket: str) -> Bucket:
+        """Return a bucket of the caller's own; raise AccessDenied of another's."""
+
     async def owner_of(self, bucket: str) -> str:
         """Return the account that a bucket belongs to, whoever asks: doors compare it and do not tell it."""
 
-    async def create_bucket(self, caller: Caller, bucket: str) -> Bucket:
-        """Make a bucket; raise BucketExists or BucketOwned. The door has checked the name's form."""
+    async def create_bucket(self, caller: Caller, bucket: str, acl: str = "") -> Bucket:
+        """Make a bucket, by a canned *acl* if there is one; raise BucketExists or BucketOwned.
+
+        The door has checked the name's form.
+        """
 
     async def delete_bucket(self, caller: Caller, bucket: str) -> None: ...
     async def begin_put(self, caller: Caller, bucket: str, request: PutRequest) -> PutSession: ...

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from foundation.errors import InvalidName, KeyConflict, NotFound
 from metastore.records import ROOT_INO, InodeFlag
-from namespace.authority import WALK
+from namespace.authority import LIST_KEYS, WALK
 from namespace.names import BODY_SKEY, alias_of, is_directory_skey, key_components, other_form
 from namespace.view import is_directory
 
@@ -86,6 +86,11 @@ class KeyPath:
         edge = view.edge(self.parent(index).ino, other) if other != BODY_SKEY else None
         if edge is not None and (view.volume.strict or not edge.listed):
             raise KeyConflict("the key would stand both as a file and as a directory")
+
+    def require_sight(self, view: View, caller: Caller) -> None:
+        """Raise AccessDenied unless *caller* could learn from a listing that the key is not there (S3 GetObject)."""
+        for directory in [self.root, *(image for image in self.found if is_directory(image))]:
+            LIST_KEYS.require(caller, directory, acl=view.volume.acl)
 
     def object(self, view: View) -> Inode | None:
         """Return the inode of the object that S3 sees under the key: a file, an explicit directory, or its body."""

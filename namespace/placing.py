@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from metastore.records import FileType, Inode, InodeFlag
-from namespace.authority import REMOVE, new_mode
+from namespace.authority import REMOVE, mode_by_acl, new_mode
 from namespace.collisions import directory_comes, directory_goes
 from namespace.ghosts import make_directory, vacate
 from namespace.lineage import bury, entitle
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from namespace.paths import KeyPath
 
 
-def make_file(edit: Edit, caller: Caller, path: KeyPath, fields: dict[str, object]) -> Inode:
-    """Make a new file under the key, and the directories that it needs.
+def make_file(edit: Edit, caller: Caller, path: KeyPath, fields: dict[str, object], acl: str = "") -> Inode:
+    """Make a new file under the key, by a canned *acl* if there is one, and the directories that it needs.
 
     A file that is there has further names, and keeps its content under those: its name here, with cookie and alias,
     goes to the new one.
     """
     there = path.file
     if there is None:
-        mode = new_mode(edit.view.volume.row.settings, FileType.REGULAR)
+        mode = new_mode(edit.view.volume.row.settings, FileType.REGULAR, acl)
         made = edit.new_inode(FileType.REGULAR, mode, caller.uid, caller.gid, **fields)
         parent, skey = place_file(edit, caller, path, made.ino)
     else:
@@ -100,11 +100,15 @@ def make_directories(edit: Edit, caller: Caller, path: KeyPath, upto: int, *, ex
     return directory
 
 
-def put_marker(edit: Edit, caller: Caller, path: KeyPath) -> Inode:
-    """Make the directory that the key names explicit, and plain: a body that it has goes."""
+def put_marker(edit: Edit, caller: Caller, path: KeyPath, acl: str = "") -> Inode:
+    """Make the directory that the key names explicit, and plain: a body that it has goes.
+
+    A canned *acl* gives the directory its mode: the caller makes it, or owns it.
+    """
     if path.body is not None:
         _remove_body(edit, caller, path)
-    return make_directories(edit, caller, path, len(path.components), explicit=True)
+    made = make_directories(edit, caller, path, len(path.components), explicit=True)
+    return edit.replace(made.ino, mode=mode_by_acl(made, acl)) if acl else made
 
 
 def delete(edit: Edit, caller: Caller, path: KeyPath) -> Version | None:
@@ -114,7 +118,7 @@ def delete(edit: Edit, caller: Caller, path: KeyPath) -> Version | None:
     """
     last = len(path.components) - 1
     target = path.found[last]
-    REMOVE.require(caller, path.parent(last), target)
+    REMOVE.require(caller, path.parent(last), target, acl=edit.view.volume.acl)
     if not is_directory(target):
         marker = _remove(edit, path, last)
     else:
@@ -139,7 +143,7 @@ def climb(edit: Edit, path: KeyPath) -> None:
 def _remove_body(edit: Edit, caller: Caller, path: KeyPath) -> Version | None:
     directory = path.found[-1]
     assert path.body is not None
-    REMOVE.require(caller, directory, path.body)
+    REMOVE.require(caller, directory, path.body, acl=edit.view.volume.acl)
     edge = edit.view.edge(directory.ino, BODY_SKEY)
     assert edge is not None  # the body was found by it
     marker = unlink(edit, edit.view.entry(edge.ino), edge, nfs=False)

@@ -12,13 +12,14 @@ from msgspec.structs import replace
 
 from foundation.errors import FsError, NotSupported
 from metastore.records import NULL_VERSION, ObjectMeta
-from namespace.authority import ENTER, MARK, OVERWRITE
+from namespace.authority import CHANGE, ENTER, MARK, OVERWRITE, authorize_account, mode_by_acl
 from namespace.conditions import check_write
 from namespace.contents import name_body
 from namespace.edit import Edit, Planned
 from namespace.hall import Verbs
 from namespace.lineage import made_id, supersede
 from namespace.metadata import DIRECTORY_CONTENT_TYPE, object_info, validators
+from namespace.objects import CANNED
 from namespace.paths import KeyPath
 from namespace.placing import make_file, put_marker
 from namespace.upload_body import BodyUpload
@@ -88,45 +89,58 @@ class Said(Struct, frozen=True):
 
     etag: bytes | None
     checksums: dict[str, str] = {}
-    tags: dict[str, str] = {}
-    acl: dict[str, str] = {}
     parts: dict[str, str] = {}
 
 
 def plan_object(edit: Edit, caller: Caller, request: PutRequest, body: Body, said: Said) -> Planned[ObjectInfo]:
     """Check permission, conflicts and conditions, and plan that *body* is the object's content."""
     path = check_put(edit.view, caller, request, body.size)
-    plain = not (_has_body(request, body.size) or said.tags or said.acl)
-    if path.names_directory and plain:
-        made = put_marker(edit, caller, path)
+    if path.names_directory and not _has_body(request, body.size):
+        made = put_marker(edit, caller, path, request.acl)
         version_id = NULL_VERSION if edit.view.volume.versioning else b""
         return edit.planned(lambda: replace(shown_info(edit, request.key, made.ino), version_id=version_id))
     return _put_file(edit, caller, path, request, body, said)
 
 
 def check_put(view: View, caller: Caller, request: PutRequest, size: int = 0) -> KeyPath:
-    """Raise unless *caller* may put the object, of which *size* bytes are known, now."""
+    """Raise unless *caller* may put the object, of which *size* bytes are known, now.
+
+    The right comes first: who may not write must not learn from a conflict or a condition what is there.
+    """
     path = KeyPath(view, caller, request.key)
+    _authorize_put(view, caller, path, request, size)
     path.check_room(view)
     if path.names_directory and view.volume.strict and _has_body(request, size):
         raise NotSupported("a directory's key with a body, in a strict bucket")
     seen = path.object(view)
     check_write(request.conditions, *((None, 0) if seen is None else validators(seen)))
-    if path.target is None:
-        ENTER.require(caller, path.parent(len(path.found)))
-    elif path.file is not None:
-        OVERWRITE.require(caller, path.file)
-    elif _has_body(request, size):
-        ENTER.require(caller, path.target)
-    else:
-        MARK.require(caller, path.target)
     return path
+
+
+def _authorize_put(view: View, caller: Caller, path: KeyPath, request: PutRequest, size: int) -> None:
+    """Raise AccessDenied, NotPermitted or ReadOnly unless *caller* may put the object."""
+    acl = view.volume.acl
+    replaced = path.file
+    if path.target is None:
+        ENTER.require(caller, path.parent(len(path.found)), acl=acl)
+    elif path.file is not None:
+        OVERWRITE.require(caller, path.file, acl=acl)
+    elif _has_body(request, size):
+        ENTER.require(caller, path.target, acl=acl)
+    else:
+        MARK.require(caller, path.target, acl=acl)
+        replaced = path.target
+    if request.acl and replaced is not None:
+        CHANGE.require(caller, replaced)
+    if request.tags:
+        authorize_account(caller)
 
 
 def _has_body(request: PutRequest, size: int) -> bool:
     """Tell whether a directory's key gets more than the plain marker that an explicit directory is."""
     kind, _, _ = request.headers.get("content-type", DIRECTORY_CONTENT_TYPE).partition(";")
-    return bool(size or request.user or request.headers.keys() - {"content-type"} or kind != DIRECTORY_CONTENT_TYPE)
+    said = request.user or request.tags or request.headers.keys() - {"content-type"}
+    return bool(size or said or kind != DIRECTORY_CONTENT_TYPE)
 
 
 def _put_file(
@@ -140,9 +154,12 @@ def _put_file(
         if path.names_directory:
             edit.make_explicit(path.found[-1].ino)
     else:
-        ino = make_file(edit, caller, path, {"write_seq": 1, "etag_seq": 1, **fields}).ino
-    if request.headers or request.user or said.checksums or said.tags or said.acl or said.parts:
-        texts = (request.headers, request.user, said.checksums, said.tags, said.acl, said.parts)
+        ino = make_file(edit, caller, path, {"write_seq": 1, "etag_seq": 1, **fields}, request.acl).ino
+    if target is not None and request.acl:
+        edit.replace(ino, mode=mode_by_acl(target, request.acl))
+    acl = {CANNED: request.acl} if request.acl else {}
+    if request.headers or request.user or said.checksums or request.tags or acl or said.parts:
+        texts = (request.headers, request.user, said.checksums, request.tags, acl, said.parts)
         edit.put(ObjectMeta(edit.view.volume.vol, ino, *texts))
     elif target is not None and target.nlink == 1:
         edit.drop_meta(ino)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from foundation.aio import spawn
+from namespace.access import AccessVerbs
 from namespace.bucket_directory import BucketDirectory
 from namespace.buckets import BucketVerbs
 from namespace.duties import Duties
@@ -19,6 +20,7 @@ from namespace.multipart import MultipartVerbs
 from namespace.reading import ReadVerb
 from namespace.rename import RenameVerb
 from namespace.setattr import SetAttrVerb
+from namespace.settings import SettingVerbs
 from namespace.sharing import Sharing
 from namespace.tree import TreeVerbs
 from namespace.upload_lists import UploadListVerbs
@@ -52,6 +54,8 @@ class GatefoldNamespace(
     UploadListVerbs,
     ListVerb,
     VersionVerbs,
+    AccessVerbs,
+    SettingVerbs,
 ):
     """One tree per volume, two sets of verbs (`namespace.api.Namespace`)."""
 

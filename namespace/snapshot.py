@@ -138,7 +138,6 @@ class ObjectReader:
     def __init__(
         self,
         info: ObjectInfo,
-        tags: dict[str, str],
         pinned: Pinned,
         volume: VolumeState,
         rooms: tuple[Engine, BodyStore],
@@ -146,7 +145,6 @@ class ObjectReader:
     ) -> None:
         """Read the bytes of *pinned*; *token* keeps their blobs."""
         self.info = info
-        self.tags = tags
         self._extents: Sequence[Extent] = () if isinstance(pinned, Snapshot) else pinned
         self._snapshot = pinned if isinstance(pinned, Snapshot) else None
         self._known = (0, 0) if self._snapshot is not None else (0, info.size)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec.structs import replace as with_fields
 
 from namespace.assembling import end_of, is_whole
+from namespace.authority import authorize_account
 from namespace.conditions import check_source
 from namespace.object_parts import copied_parts, kept_parts
 from namespace.objects import ObjectVerbs
@@ -31,6 +32,7 @@ class TransferVerbs(ObjectVerbs, PutVerb):
 
     async def open_source(self, caller: Caller, source: CopySource) -> OpenObject:
         """Open all of the object, or version, that a copy would read."""
+        authorize_account(caller)
         return await self._open(caller, source, check_source)
 
     async def transfer(
@@ -39,7 +41,7 @@ class TransferVerbs(ObjectVerbs, PutVerb):
         """Copy an object from another volume; the source's own word of its content goes with the whole of it."""
         reader = await self._open(caller, source, check_source)
         try:
-            said, wanted = described(reader.info, reader.tags, source, request, directives)
+            said, wanted = described(reader.info, source, request, directives)
             session = await self.begin_put(caller, bucket, wanted)
             try:
                 await pour(reader, source, session)
@@ -52,16 +54,16 @@ class TransferVerbs(ObjectVerbs, PutVerb):
 
 
 def described(
-    info: ObjectInfo, tags: dict[str, str], source: CopySource, request: PutRequest, directives: CopyDirectives
+    info: ObjectInfo, source: CopySource, request: PutRequest, directives: CopyDirectives
 ) -> tuple[Said, PutRequest]:
     """Return what is said of a copy: the source's own word of its content, if all of it is copied."""
-    kept = request.tags if directives.tags else tags
     wanted = request if directives.metadata else with_fields(request, headers=info.headers, user=info.user)
+    wanted = wanted if directives.tags else with_fields(wanted, tags=info.tags)
     if not is_whole(source):
-        return Said(None, tags=kept), wanted
+        return Said(None), wanted
     checksums = info.checksums if directives.checksums is None else directives.checksums
     parts = copied_parts(kept_parts(info.parts, digests=directives.checksums is None))
-    return Said(info.etag, checksums, kept, parts=parts), wanted
+    return Said(info.etag, checksums, parts), wanted
 
 
 async def pour(reader: ObjectReader, source: CopySource, sink: Sink) -> None:

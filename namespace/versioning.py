@@ -17,7 +17,7 @@ from namespace.api import (
     VersionListing,
     VersionListRequest,
 )
-from namespace.authority import GET, LIST_KEYS, authorize_account, authorize_change, may_list
+from namespace.authority import ASK, LIST_KEYS, authorize_account, authorize_change, may_list
 from namespace.conditions import check_read
 from namespace.edit import Planned
 from namespace.lineage import seq_of
@@ -25,6 +25,7 @@ from namespace.metadata import object_info
 from namespace.names import successor
 from namespace.objects import ObjectVerbs, look
 from namespace.paths import KeyPath
+from namespace.settings import change_settings
 from namespace.trails import Trail
 from namespace.versions import lock_of, plan_lock
 from namespace.volume import ENABLED, SUSPENDED, VERSIONING
@@ -56,9 +57,8 @@ class VersionVerbs(ObjectVerbs):
         volume = await self._volumes.named(bucket)
         authorize_account(caller, volume.row.owner)
         authorize_change(caller)
-        row = await self._engine.metastore.change_settings(volume.vol, {VERSIONING: state})
+        await change_settings(self._engine.metastore, volume, {VERSIONING: state})
         _after_setting()
-        volume.change(row)
 
     async def head_version(
         self, caller: Caller, bucket: str, key: bytes, version_id: bytes, conditions: Conditions = NO_CONDITIONS
@@ -84,7 +84,7 @@ class VersionVerbs(ObjectVerbs):
 
         def plan(view: View) -> Planned[tuple[int, bool]]:
             row = lock_of(view, caller, key, version_id)
-            GET.require(caller, view.live(row.ino)[1])
+            ASK.require(caller, view.live(row.ino)[1])
             return Planned(lambda: (row.retain_until, row.legal_hold))
 
         return await self._engine.run(volume, plan)

@@ -8,7 +8,7 @@ from foundation.errors import AccessDenied, InvalidArgument, IsDeleteMarker, Key
 from metastore.records import NULL_VERSION, Edge, Inode, Version
 from namespace import archive
 from namespace.api import DeleteResult
-from namespace.authority import OVERWRITE, REMOVE
+from namespace.authority import ANNOTATE, REMOVE
 from namespace.edit import Edit, Planned
 from namespace.ghosts import prune
 from namespace.lineage import Lineage
@@ -144,7 +144,7 @@ def plan_lock(
     """Plan to retain the version *name* (key, version id), or to set or lift its legal hold."""
     row = lock_of(view, caller, *name)
     entry, image = view.live(row.ino)
-    OVERWRITE.require(caller, image)
+    ANNOTATE.require(caller, image)
     if image.nlink > 1:
         raise InvalidArgument("a file of several names is not locked: NFS changes it in place")
     until, hold = lock

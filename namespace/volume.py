@@ -9,7 +9,9 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+from foundation.aio import Semaphore
 from namespace.atime import ReadTimes
+from namespace.authority import ACL, PRIVATE
 from namespace.cache import Cache
 from namespace.uploads import UploadTable
 
@@ -77,6 +79,7 @@ class VolumeState:
         self._dooming_since: int | None = None
         self.assembling = 0  # contents that are being made of others by reference: sources are not rewritten meanwhile
         self.snapshots: dict[int, Snapshot] = {}  # content -> what its open readers still read from the table
+        self.settings_turn = Semaphore(1)  # changes of settings, one at a time: the last one committed is the one shown
         #: What earlier incarnations did for requests that must not run twice: request -> record (`namespace.once`).
         self.replies: dict[bytes, bytes] = {}
         self.uploads = UploadTable(self.cache)
@@ -102,6 +105,7 @@ class VolumeState:
         """Serve the volume with the settings of *row* from now on."""
         self.row = row
         self.versioning = row.settings.get(VERSIONING, "")  # ENABLED, SUSPENDED, or empty: it never kept versions
+        self.acl = row.settings.get(ACL, PRIVATE)  # the canned ACL by which anonymous callers may enter
 
     @property
     def strict(self) -> bool:

@@ -54,9 +54,13 @@ class ObjectHall(MemoryHall):
             reader.close()
 
     def copy(self, source: bytes, key: bytes, *, replace: bool = False, bucket: str = "bucket", **fields: Any) -> Any:
-        """Copy an object."""
+        """Copy an object; tags that are given replace the source's."""
         request = PutRequest(key, **{"headers": {}, "user": {}, **fields})
-        return run(self.ns.copy_object(ROOT, CopySource("bucket", source), bucket, request, CopyDirectives(replace)))
+        return run(
+            self.ns.copy_object(
+                ROOT, CopySource("bucket", source), bucket, request, CopyDirectives(replace, "tags" in fields)
+            )
+        )
 
     def file(self, name: bytes) -> Any:
         """Return the handle of a name in the root."""

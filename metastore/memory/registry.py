@@ -38,6 +38,20 @@ class MemoryDirectory:
         """Add *key* or replace the one of its name."""
         self._database.keys[key.access_key] = key
 
+    async def drop_account(self, account: str) -> bool:
+        """Remove the account *account* and its keys, unless a volume is its; say whether there is none now."""
+        database = self._database
+        if any(each.owner == account for each in database.volumes.values()):
+            return account not in database.accounts
+        database.accounts.pop(account, None)
+        for key in [each for each in database.keys.values() if each.account == account]:
+            del database.keys[key.access_key]
+        return True
+
+    async def drop_access_key(self, access_key: str) -> None:
+        """Remove a key pair, if there is one."""
+        self._database.keys.pop(access_key, None)
+
     async def put_export(self, export: Export) -> None:
         """Add *export* or replace the one of its path."""
         self._database.exports[export.path] = export

@@ -48,6 +48,19 @@ _PUT_KEY = _put(schema.access_key, (TEXT, TEXT, TEXT))
 _PUT_EXPORT = _put(schema.export, (TEXT, INT8, INT8, TEXT_ARRAY, BOOL, TEXT, INT8, INT8))
 _PUT_NODE = _put(schema.node, (INT8, TEXT, TEXT, INT8, TEXT, INT8, TEXT))
 _DROP_EXPORT = Statement("drop export", "DELETE FROM export WHERE path = $1", (TEXT,))
+_DROP_ACCOUNT = Statement(
+    "drop account",
+    """
+    WITH gone AS (
+        DELETE FROM account a WHERE a.id = $1 AND NOT EXISTS (SELECT 1 FROM volume v WHERE v.owner = a.id)
+        RETURNING a.id
+    )
+    DELETE FROM access_key k USING gone WHERE k.account = gone.id
+    """,
+    (TEXT,),
+)
+_ACCOUNT = Statement("account", "SELECT id FROM account WHERE id = $1", (TEXT,))
+_DROP_KEY = Statement("drop access key", "DELETE FROM access_key WHERE access_key = $1", (TEXT,))
 _RING = Statement("ring", "SELECT epoch, copies, write_quorum, checksum FROM ring ORDER BY epoch DESC LIMIT 1", ())
 _PARTITIONS = Statement(
     "partitions",
@@ -99,6 +112,15 @@ class PgDirectory(Parts):
     async def put_access_key(self, key: AccessKey) -> None:
         """Add *key* or replace the one of its name."""
         await self._query((_PUT_KEY, _texts(key.access_key, key.secret_key, key.account)))
+
+    async def drop_account(self, account: str) -> bool:
+        """Remove the account *account* and its keys, unless a volume is its; say whether there is none now."""
+        results = await self._link.query([(_DROP_ACCOUNT, _texts(account)), (_ACCOUNT, _texts(account))])
+        return not tuples(results[1])
+
+    async def drop_access_key(self, access_key: str) -> None:
+        """Remove a key pair, if there is one."""
+        await self._query((_DROP_KEY, _texts(access_key)))
 
     async def put_export(self, export: Export) -> None:
         """Add *export* or replace the one of its path."""

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from namespace.api import Caller, ObjectVerbs
-    from protocols.s3.auth.credential import Identity
+    from protocols.s3.auth.credential import Credentials, Identity
     from protocols.s3.codec.form import FormDecoder
     from protocols.s3.codec.uri import Target
     from protocols.s3.http.body import Body
+    from protocols.s3.ownership import Owners
     from protocols.s3.workers import Workers
 
 
@@ -29,8 +30,22 @@ class Call(Struct, frozen=True):
     target: Target
     body: Body
     body_length: int | None  # None: HTTP-chunked
+    credentials: Credentials
+    owners: Owners
     host: str = ""  # as the client calls this door
     form: FormDecoder | None = None  # of a POST form, whose fields have been read
+
+    def confirm(self) -> None:
+        """Raise S3Error InvalidAccessKeyId if the request's key was removed since it was proven.
+
+        A body may take hours: what it was sent for is done only if its key is still good when the body is whole.
+        """
+        credential = self.identity.credential
+        if credential.caller.anonymous:
+            return
+        now = self.credentials(credential.access_key)
+        if now is None or now.secret != credential.secret:
+            raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=credential.access_key)
 
     @property
     def caller(self) -> Caller:

@@ -22,6 +22,7 @@ from protocols.s3.errors import describe, is_known
 from protocols.s3.expected_owners import OWNER_HEADERS, check_owners
 from protocols.s3.http.head import Disconnected, Refused
 from protocols.s3.operations.forms import filled, form_key, read_fields
+from protocols.s3.ownership import Owners
 from protocols.s3.patience import patient
 from protocols.s3.router import route
 
@@ -77,6 +78,7 @@ class Door:
         self._region = region
         self._domain = domain.lower().rstrip(".") if domain else None
         self._cors = cors
+        self.owners = Owners()  # whose things are, as answers show it
         self._host_id = secrets.token_urlsafe(24)
         self._numbers = itertools.count(secrets.randbits(60))
 
@@ -130,6 +132,8 @@ class Door:
             target,
             exchange.body,
             head.length,
+            self._credentials,
+            self.owners,
             head.headers["host"],
             form,
         )

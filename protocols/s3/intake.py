@@ -136,13 +136,14 @@ def _decoded_length(text: str | None) -> int | None:
 async def take_body(call: Call, intake: Intake, sink: Callable[[bytes], Awaitable[None]]) -> None:
     """Read the whole body of *call* through *intake* into *sink*, digesting the next piece while one is stored.
 
-    Raise S3Error, and Refused or Disconnected from the body.
+    Raise S3Error, also if the request's key was removed meanwhile, and Refused or Disconnected from the body.
     """
     ready = start(_next(call, intake))
     try:
         while data := await ready:
             ready = start(_next(call, intake))
             await sink(data)
+        call.confirm()
     except BaseException:
         # What is still at work must end before the session does; its own error comes second.
         ready.addErrback(lambda _failure: None)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from namespace.api import PutRequest
+from namespace.api import CANNED_ACL_NAMES, PutRequest
 from protocols.s3.call import Answer, header_text
 from protocols.s3.codec.checksums import kind_of
 from protocols.s3.codec.conditions import parse_conditions
 from protocols.s3.codec.dates import format_http
 from protocols.s3.codec.errors import S3Error
+from protocols.s3.codec.tagging import header_tags
 from protocols.s3.object_parts import PART_NUMBER, part_headers
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ DEFAULT_CONTENT_TYPE = "binary/octet-stream"
 
 _NS = 1_000_000_000
 _META = "x-amz-meta-"
+#: A canned ACL of buckets that take another bucket's access log.
+_LOG_ACL = "log-delivery-write"
 _CONTENT_HEADERS = (
     "content-type",
     "cache-control",
@@ -35,7 +38,29 @@ OVERRIDES = {f"response-{name}": name for name in _CONTENT_HEADERS}
 
 def put_request(call: Call) -> PutRequest:
     """Return what a request says of the object that it makes."""
-    return PutRequest(call.key, content_headers(call), user_metadata(call.headers), write_conditions(call))
+    headers, user = content_headers(call), user_metadata(call.headers)
+    return PutRequest(call.key, headers, user, write_conditions(call), tags_of(call), acl_of(call))
+
+
+def tags_of(call: Call) -> dict[str, str]:
+    """Return the tags that x-amz-tagging gives; raise S3Error InvalidTag, InvalidArgument or BadRequest."""
+    return header_tags(call.headers.get("x-amz-tagging", ""))
+
+
+def acl_of(call: Call) -> str:
+    """Return the canned ACL that x-amz-acl names, empty for none; raise S3Error InvalidArgument."""
+    acl = call.headers.get("x-amz-acl", "")
+    if acl == _LOG_ACL:
+        raise S3Error("NotImplemented", Header="x-amz-acl")
+    if acl and acl not in CANNED_ACL_NAMES:
+        raise S3Error("InvalidArgument", ArgumentName="x-amz-acl", ArgumentValue=acl[:64])
+    return acl
+
+
+def bucket_acl(call: Call) -> str:
+    """Return the canned ACL that x-amz-acl names for a bucket: those of objects alone are `private` there, as in S3."""
+    acl = acl_of(call)
+    return "private" if acl.startswith("bucket-owner-") else acl
 
 
 def object_answer(call: Call, info: ObjectInfo, part: ByteRange | None, overrides: dict[str, str]) -> Answer:
@@ -48,6 +73,8 @@ def object_answer(call: Call, info: ObjectInfo, part: ByteRange | None, override
         *{**info.headers, **overrides}.items(),
         *((_META + name, value) for name, value in info.user.items()),
     ]
+    if info.tags and not call.caller.anonymous:
+        headers.append(("x-amz-tagging-count", str(len(info.tags))))
     checksums = call.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
     if PART_NUMBER in call.params:
         headers += part_headers(call, info, checksums=checksums)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from protocols.s3.auth.credential import AuthType
 from protocols.s3.auth.form import PARAMETERS
+from protocols.s3.codec.acl import GRANT_HEADERS
 from protocols.s3.codec.conditions import IF_MATCH_SIZE, IF_MATCH_TIME
 from protocols.s3.codec.copysource import RANGE, SOURCE, SOURCE_HEADERS
 from protocols.s3.codec.errors import S3Error
@@ -14,6 +15,7 @@ from protocols.s3.codec.sigv2 import SIGNED_PARAMETERS
 from protocols.s3.codec.uri import Level
 from protocols.s3.object_headers import OVERRIDES
 from protocols.s3.operations import (
+    acl,
     attributes,
     buckets,
     configurations,
@@ -23,6 +25,7 @@ from protocols.s3.operations import (
     multipart,
     objects,
     service,
+    tagging,
     versions,
 )
 
@@ -54,6 +57,9 @@ _BUCKETS = frozenset({"prefix", "max-buckets", "continuation-token", "bucket-reg
 _VERSION = frozenset({"versionId"})
 _PART = frozenset({"partNumber"})
 _READ = _VERSION | _PART | set(OVERRIDES)
+_ACL = frozenset({"x-amz-acl"})
+_GRANTS = _ACL | GRANT_HEADERS.keys()
+_PUT = _ACL | {"x-amz-tagging"}
 _UPLOADS = frozenset({"prefix", "delimiter", "max-uploads", "encoding-type", "key-marker", "upload-id-marker"})
 _PARTS = frozenset({"max-parts", "part-number-marker", "encoding-type"})
 _LIKENESS = frozenset({IF_MATCH_SIZE, IF_MATCH_TIME})
@@ -63,23 +69,30 @@ _COPY = SOURCE_HEADERS | {"x-amz-metadata-directive", "x-amz-tagging-directive"}
 #: `+copy` behind it, such a parameter (or none) beside the header x-amz-copy-source.
 ROUTES: dict[tuple[str, Level, str], Operation] = {
     ("GET", Level.SERVICE, ""): Operation("ListBuckets", service.list_buckets, _BUCKETS),
-    ("PUT", Level.BUCKET, ""): Operation("CreateBucket", buckets.create_bucket),
+    ("PUT", Level.BUCKET, ""): Operation("CreateBucket", buckets.create_bucket, headers=_ACL),
     ("HEAD", Level.BUCKET, ""): Operation("HeadBucket", buckets.head_bucket),
     ("DELETE", Level.BUCKET, ""): Operation("DeleteBucket", buckets.delete_bucket),
     ("GET", Level.BUCKET, ""): Operation("ListObjects", buckets.list_objects, _V1),
     ("GET", Level.BUCKET, "list-type"): Operation("ListObjectsV2", buckets.list_objects_v2, _V2),
     ("GET", Level.BUCKET, "location"): Operation("GetBucketLocation", buckets.get_bucket_location),
     ("GET", Level.BUCKET, "versioning"): Operation("GetBucketVersioning", buckets.get_bucket_versioning),
+    ("GET", Level.BUCKET, "tagging"): Operation("GetBucketTagging", tagging.get_bucket_tagging),
+    ("PUT", Level.BUCKET, "tagging"): Operation("PutBucketTagging", tagging.put_bucket_tagging),
+    ("DELETE", Level.BUCKET, "tagging"): Operation("DeleteBucketTagging", tagging.delete_bucket_tagging),
+    ("GET", Level.BUCKET, "acl"): Operation("GetBucketAcl", acl.get_bucket_acl),
+    ("PUT", Level.BUCKET, "acl"): Operation("PutBucketAcl", acl.put_bucket_acl, headers=_GRANTS),
     ("GET", Level.BUCKET, "versions"): Operation("ListObjectVersions", versions.list_object_versions, _VERSIONS),
     ("POST", Level.BUCKET, "delete"): Operation("DeleteObjects", deletion.delete_objects),
-    ("POST", Level.BUCKET, ""): Operation("PostObject", forms.post_object, PARAMETERS),
-    ("PUT", Level.OBJECT, ""): Operation("PutObject", objects.put_object),
+    ("POST", Level.BUCKET, ""): Operation("PostObject", forms.post_object, PARAMETERS, _PUT),
+    ("PUT", Level.OBJECT, ""): Operation("PutObject", objects.put_object, headers=_PUT),
     ("GET", Level.OBJECT, ""): Operation("GetObject", objects.get_object, _READ),
     ("HEAD", Level.OBJECT, ""): Operation("HeadObject", objects.head_object, _READ),
     ("DELETE", Level.OBJECT, ""): Operation("DeleteObject", deletion.delete_object, _VERSION, _LIKENESS),
     ("GET", Level.OBJECT, "attributes"): Operation("GetObjectAttributes", attributes.get_object_attributes, _VERSION),
-    ("PUT", Level.OBJECT, "+copy"): Operation("CopyObject", copying.copy_object, headers=_COPY, slow=True),
-    ("POST", Level.OBJECT, "uploads"): Operation("CreateMultipartUpload", multipart.create_multipart_upload),
+    ("PUT", Level.OBJECT, "+copy"): Operation("CopyObject", copying.copy_object, headers=_COPY | _PUT, slow=True),
+    ("POST", Level.OBJECT, "uploads"): Operation(
+        "CreateMultipartUpload", multipart.create_multipart_upload, headers=_PUT
+    ),
     ("PUT", Level.OBJECT, "uploadId"): Operation("UploadPart", multipart.upload_part, _PART),
     ("PUT", Level.OBJECT, "uploadId+copy"): Operation(
         "UploadPartCopy", multipart.upload_part_copy, _PART, SOURCE_HEADERS | {RANGE}, slow=True
@@ -90,6 +103,11 @@ ROUTES: dict[tuple[str, Level, str], Operation] = {
     ("DELETE", Level.OBJECT, "uploadId"): Operation("AbortMultipartUpload", multipart.abort_multipart_upload),
     ("GET", Level.OBJECT, "uploadId"): Operation("ListParts", multipart.list_parts, _PARTS),
     ("GET", Level.BUCKET, "uploads"): Operation("ListMultipartUploads", multipart.list_multipart_uploads, _UPLOADS),
+    ("GET", Level.OBJECT, "tagging"): Operation("GetObjectTagging", tagging.get_object_tagging),
+    ("PUT", Level.OBJECT, "tagging"): Operation("PutObjectTagging", tagging.put_object_tagging),
+    ("DELETE", Level.OBJECT, "tagging"): Operation("DeleteObjectTagging", tagging.delete_object_tagging),
+    ("GET", Level.OBJECT, "acl"): Operation("GetObjectAcl", acl.get_object_acl),
+    ("PUT", Level.OBJECT, "acl"): Operation("PutObjectAcl", acl.put_object_acl, headers=_GRANTS),
     **{
         ("GET", Level.BUCKET, name): Operation(operation, configurations.absent(code))
         for name, (operation, code) in configurations.ABSENT.items()

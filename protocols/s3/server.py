@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from foundation.clock import Clock
     from namespace.api import ObjectVerbs
     from protocols.s3.auth.credential import Credentials as Credentials
+    from protocols.s3.ownership import Owners
 
 #: Digests use at most this many cores beside the reactor's.
 DIGEST_THREADS = 2
@@ -38,6 +39,7 @@ class S3Server:
         domain: str | None,
         limits: Limits = _DEFAULT_LIMITS,
         cors: CorsRules = NO_CORS,
+        owners: Owners | None = None,
     ) -> None:
         """Serve *namespace* on *listen*:*port* (0: any free port) as *region*.
 
@@ -49,6 +51,7 @@ class S3Server:
         self._wanted_port = port
         self._workers = Workers(reactor, DIGEST_THREADS)
         door = Door(namespace, credentials, clock, self._workers, region, domain, cors)
+        door.owners = owners or door.owners
         self._site = Site(door.handle, clock, limits)
         self._listener: Any = None
 

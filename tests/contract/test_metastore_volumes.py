@@ -188,6 +188,32 @@ def test_a_volume_is_dropped_by_its_holder_alone(houses):
     houses.run(work)
 
 
+def test_an_account_goes_with_its_keys_unless_a_volume_is_its(houses):
+    async def work(house):
+        store = await house.gateway()
+        mine, odd = Account("a" * 64, "me", 1, 1, ()), "'; DROP TABLE account; -- %s _ \\"
+        await store.put_account(mine)
+        await store.put_account(Account(odd, odd, 2, 2, ()))
+        for key in (AccessKey("AK1", "one", mine.id), AccessKey("AK2", "two", mine.id), AccessKey(odd, odd, odd)):
+            await store.put_access_key(key)
+        owner = "c" * 64
+        await store.create_volume(Volume(0, "data", owner, 5, 0, 0, {}), root())
+        await store.put_account(Account(owner, "owner", 3, 3, ()))
+        assert not await store.drop_account(owner)
+        assert owner in {each.id for each in await store.accounts()}
+        await store.drop_access_key("AK1")
+        await store.drop_access_key("AK1")
+        assert [key.access_key for key in await store.access_keys()] == [odd, "AK2"]
+        assert await store.drop_account(mine.id)
+        assert await store.drop_account(mine.id)
+        assert [key.access_key for key in await store.access_keys()] == [odd]
+        assert await store.drop_account(odd)
+        assert await store.access_keys() == []
+        assert [each.id for each in await store.accounts()] == [owner]
+
+    houses.run(work)
+
+
 def test_the_small_tables_give_back_what_was_put(houses):
     async def work(house):
         store = await house.gateway()

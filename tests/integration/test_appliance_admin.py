@@ -23,18 +23,22 @@ async def _facts() -> dict[str, Any]:
     return {"state": "fine"}
 
 
+async def _set(bucket: str, changes: dict[str, str]) -> dict[str, Any]:
+    return {bucket: changes}
+
+
 async def _broken() -> dict[str, Any]:
     raise RuntimeError("no ring")
 
 
-def asked(home: Home, question: str) -> dict[str, Any]:
+def asked(home: Home, question: str, **of: Any) -> dict[str, Any]:
     """Serve, and ask from a thread as another process would."""
-    server = AdminServer(reactor, home, {"status": _facts, "broken": _broken})
+    server = AdminServer(reactor, home, {"status": _facts, "broken": _broken, "set bucket": _set})
     outcome: list[Any] = []
 
     def put() -> None:
         try:
-            outcome.append(ask(home, question))
+            outcome.append(ask(home, question, **of))
         except NotRunning as error:
             outcome.append(error)
 
@@ -65,6 +69,12 @@ def home(tmp_path: Path) -> Home:
 def test_a_question_is_answered_however_long_the_path(home: Home) -> None:
     assert asked(home, "status") == {"state": "fine"}
     assert asked(home, "status") == {"state": "fine"}, "the socket of the first run is in the way"
+
+
+def test_a_question_may_be_of_something(home: Home) -> None:
+    assert asked(home, "set bucket", bucket="a {b", changes={"c": "d"}) == {"a {b": {"c": "d"}}
+    with pytest.raises(NotAnswering, match="TypeError"):
+        asked(home, "set bucket")
 
 
 def test_a_question_nobody_knows_is_an_error(home: Home) -> None:

@@ -139,8 +139,9 @@ def test_lists_page_in_byte_order_with_and_without_delimiter(client):
             "BadDigest",
         ),
         (lambda s3: s3.create_bucket(Bucket="boto"), "BucketAlreadyOwnedByYou"),
-        (lambda s3: s3.get_bucket_acl(Bucket="boto"), "NotImplemented"),
-        (lambda s3: s3.put_object_tagging(Bucket="boto", Key="k", Tagging={"TagSet": []}), "NotImplemented"),
+        (lambda s3: s3.get_object_torrent(Bucket="boto", Key="k"), "NotImplemented"),
+        (lambda s3: s3.get_bucket_tagging(Bucket="boto"), "NoSuchTagSet"),
+        (lambda s3: s3.put_object_tagging(Bucket="boto", Key="none", Tagging={"TagSet": []}), "NoSuchKey"),
     ],
 )
 def test_refusals_reach_boto3_with_their_codes(client, call, code):

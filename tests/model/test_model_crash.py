@@ -12,10 +12,10 @@ from hypothesis.stateful import run_state_machine_as_test
 from foundation.crash import crash_points
 
 #: Points where others die: the tests of the storage engine, and of repair; those (objects_machine,
-#: test_namespace_multipart) of copies and uploads, and (test_versions) of versions, of which this model knows nothing;
-#: and a truncation in steps, which leaves a beginning of the file where this model knows of whole and absent alone
-#: (ADR 0062).
-_ROOMS = ("node.", "body.", "repair.", "truncate.", "versioning.")
+#: test_namespace_multipart) of copies and uploads, (test_versions) of versions and (test_namespace_access) of ACLs, of
+#: which this model knows nothing; and a truncation in steps, which leaves a beginning of the file where this model
+#: knows of whole and absent alone (ADR 0062).
+_ROOMS = ("node.", "body.", "repair.", "truncate.", "versioning.", "bucket_acl.")
 _OBJECTS = {"complete.after_name", "copy.after_name", "draft.after_chunk", "reap.after_chunk"}
 POINTS = sorted(name for name in crash_points() if not name.startswith(_ROOMS) and name not in _OBJECTS)
 EXAMPLES = int(os.environ.get("GATEFOLD_MODEL_EXAMPLES", "10"))

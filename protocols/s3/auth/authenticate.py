@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from protocols.s3.auth import form, version2, version4
+from protocols.s3.auth import anonymous, form, version2, version4
 from protocols.s3.auth.credential import AuthType, Identity, PayloadMode
 from protocols.s3.auth.received import V2_PARAMETERS, V4_PARAMETERS
 from protocols.s3.codec.errors import S3Error
@@ -22,6 +22,9 @@ ALLOWED: dict[AuthType, frozenset[PayloadMode]] = {
     AuthType.V4_QUERY: frozenset({PayloadMode.ABSENT, PayloadMode.SIGNED, PayloadMode.UNSIGNED}),
     AuthType.V2_HEADER: frozenset({PayloadMode.ABSENT, PayloadMode.UNSIGNED}),
     AuthType.V2_QUERY: frozenset({PayloadMode.ABSENT, PayloadMode.UNSIGNED}),
+    AuthType.ANONYMOUS: frozenset(
+        {PayloadMode.ABSENT, PayloadMode.SIGNED, PayloadMode.UNSIGNED, PayloadMode.STREAMING_UNSIGNED_TRAILER}
+    ),
     AuthType.V4_FORM: frozenset({PayloadMode.ABSENT}),
     AuthType.V2_FORM: frozenset({PayloadMode.ABSENT}),
 }
@@ -30,6 +33,7 @@ _VERIFY: dict[AuthType, Callable[[Received, PayloadMode, Credentials], Identity]
     AuthType.V4_QUERY: version4.verify_query,
     AuthType.V2_HEADER: version2.verify_header,
     AuthType.V2_QUERY: version2.verify_query,
+    AuthType.ANONYMOUS: anonymous.accept,
     AuthType.V4_FORM: form.verify_form4,
     AuthType.V2_FORM: form.verify_form2,
 }
@@ -56,7 +60,7 @@ def authenticate(received: Received, credentials: Credentials) -> Identity:
 
 
 def _auth_type(received: Received) -> AuthType:
-    """Return the only kind of authentication in the request; raise S3Error for none or two."""
+    """Return the only kind of authentication in the request, ANONYMOUS for none; raise S3Error for two."""
     params, authorization = received.params, received.headers.get("authorization")
     found = []
     if authorization is not None:
@@ -72,11 +76,11 @@ def _auth_type(received: Received) -> AuthType:
         found.append(AuthType.V2_QUERY)
     if received.form is not None:
         found += [auth for auth, names in _FORM_FIELDS.items() if not received.form.keys().isdisjoint(names)]
-    if not found:
-        raise S3Error("AccessDenied")
+        if not found:
+            raise S3Error("AccessDenied")  # a form says what it may by its policy alone
     if len(found) > 1:
         raise S3Error("InvalidArgument", "Only one auth mechanism allowed.")
-    return found[0]
+    return found[0] if found else AuthType.ANONYMOUS
 
 
 def _payload_mode(received: Received, auth: AuthType) -> PayloadMode:
@@ -89,4 +93,11 @@ def _payload_mode(received: Received, auth: AuthType) -> PayloadMode:
     if mode is PayloadMode.ABSENT and auth is AuthType.V4_HEADER and received.has_body:
         # curl 7.88 leaves the header out; without a body its hash is known, with one the body would go unproven.
         raise S3Error("InvalidRequest", "Missing required header for this request: x-amz-content-sha256")
+    if mode is PayloadMode.ABSENT and auth is AuthType.ANONYMOUS and _is_chunked(received):
+        return PayloadMode.STREAMING_UNSIGNED_TRAILER  # botocore names the mode only where it signs
     return mode
+
+
+def _is_chunked(received: Received) -> bool:
+    codings = received.headers.get("content-encoding", "").split(",")
+    return any(coding.strip() == "aws-chunked" for coding in codings)

@@ -38,6 +38,7 @@ class AuthType(Enum):
     V2_QUERY = "AWS query"
     V4_FORM = "AWS4-HMAC-SHA256 form"
     V2_FORM = "AWS form"
+    ANONYMOUS = "none"
 
 
 class PayloadMode(Enum):

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from namespace.api import Listing, ObjectInfo
 
+    #: Tells an object's owner as (id, display name).
+    OwnerOf = Callable[[ObjectInfo], tuple[str, str]]
+
 MAX_KEYS = 1000
 _TOKEN_VERSION = b"\x01"
 #: Longest place that a token names. Paths made by NFS may be longer keys than a request can name, and a page may end at
@@ -89,15 +92,12 @@ def shower(params: Mapping[str, str]) -> Callable[[bytes], str]:
 
 
 def list_document(
-    bucket: str, params: Mapping[str, str], request: ListRequest, listing: Listing, owner: tuple[str, str], version: int
+    bucket: str, params: Mapping[str, str], request: ListRequest, listing: Listing, owner_of: OwnerOf, version: int
 ) -> bytes:
-    """Return the ListBucketResult of one page; *owner* is (id, display name)."""
+    """Return the ListBucketResult of one page; *owner_of* an object returns (id, display name)."""
     show = shower(params)
-    if version == 1:
-        head, owner_xml = _head_v1(request, listing, show), owner_element(owner)
-    else:
-        head = _head_v2(params, listing, show)
-        owner_xml = owner_element(owner) if params.get("fetch-owner") == "true" else ""
+    head = _head_v1(request, listing, show) if version == 1 else _head_v2(params, listing, show)
+    with_owner = version == 1 or params.get("fetch-owner") == "true"
     parts = [element("Name", bucket), f"<Prefix>{show(request.prefix)}</Prefix>"]
     if request.delimiter:
         parts.append(f"<Delimiter>{show(request.delimiter)}</Delimiter>")
@@ -106,7 +106,9 @@ def list_document(
         parts.append("<EncodingType>url</EncodingType>")
     parts.append(element("IsTruncated", "false" if listing.next_after is None else "true"))
     parts.append(head)
-    parts.extend(_contents(info, show, owner_xml) for info in listing.contents)
+    parts.extend(
+        _contents(info, show, owner_element(owner_of(info)) if with_owner else "") for info in listing.contents
+    )
     parts.extend(common_prefixes(listing.common_prefixes, show))
     return document("ListBucketResult", "".join(parts))
 

@@ -12,9 +12,12 @@ from protocols.s3.codec.listing import list_document, parse_list
 from protocols.s3.codec.xmlread import read_xml
 from protocols.s3.codec.xmlwrite import document, element
 from protocols.s3.intake import take_small_body
+from protocols.s3.object_headers import bucket_acl
 
 if TYPE_CHECKING:
+    from namespace.api import ObjectInfo
     from protocols.s3.call import Call
+    from protocols.s3.ownership import Owner
 
 #: The region whose name S3 leaves out of locations.
 _UNNAMED_REGION = "us-east-1"
@@ -34,10 +37,11 @@ def check_bucket_name(name: str) -> None:
 async def create_bucket(call: Call) -> Answer:
     """Answer CreateBucket; a LocationConstraint must be this endpoint's region."""
     check_bucket_name(call.bucket)
+    acl = bucket_acl(call)
     body = await take_small_body(call, _MAX_CONFIGURATION_BYTES)
     if body.strip():
         _check_configuration(body, call.region)
-    await call.namespace.create_bucket(call.caller, call.bucket)
+    await call.namespace.create_bucket(call.caller, call.bucket, acl)
     return Answer(headers=[("location", f"/{call.bucket}")])
 
 
@@ -52,8 +56,8 @@ def _check_configuration(body: bytes, region: str) -> None:
 
 
 async def head_bucket(call: Call) -> Answer:
-    """Answer HeadBucket."""
-    await call.namespace.head_bucket(call.caller, call.bucket)
+    """Answer HeadBucket, to all who may list the bucket."""
+    await call.namespace.enter_bucket(call.caller, call.bucket)
     return Answer(headers=[("x-amz-bucket-region", call.region)])
 
 
@@ -90,6 +94,8 @@ async def list_objects_v2(call: Call) -> Answer:
 async def _list(call: Call, *, version: int) -> Answer:
     request = parse_list(call.params, version=version)
     listing = await call.namespace.list_objects(call.caller, call.bucket, request)
-    credential = call.identity.credential
-    owner = (credential.owner, credential.display_name)
-    return xml_answer(list_document(call.bucket, call.params, request, listing, owner, version))
+
+    def owner_of(info: ObjectInfo) -> Owner:
+        return call.owners.of_file(info.uid, listing.account)
+
+    return xml_answer(list_document(call.bucket, call.params, request, listing, owner_of, version))

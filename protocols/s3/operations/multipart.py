@@ -136,6 +136,5 @@ def _target(call: Call) -> UploadTarget:
 
 
 def _owner(call: Call, account: str) -> tuple[str, str]:
-    """Return (id, display name) of an account: names are known of the caller alone."""
-    credential = call.identity.credential
-    return (account, credential.display_name if account == credential.owner else account)
+    """Return (id, display name) of an account."""
+    return call.owners.of_account(account)

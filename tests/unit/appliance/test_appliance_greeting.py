@@ -12,7 +12,7 @@ FACTS = {
     "version": "1.2",
     "volumes": [{"name": "data"}],
     "exports": [{"path": "/data"}],
-    "key": {"access_key": "GFKEY", "secret_key": "hidden"},
+    "keys": [{"access_key": "GFKEY", "secret_key": "hidden"}],
 }
 
 
@@ -36,6 +36,12 @@ def test_the_greeting_has_everything_to_begin_with() -> None:
     for piece in ("127.0.0.1:/data", "http://127.0.0.1:25000", "GFKEY", "hidden", "aws --endpoint-url", "s3 ls"):
         assert piece in text
     assert "others" not in text
+
+
+def test_a_house_without_keys_is_greeted_all_the_same() -> None:
+    text = "\n".join(greeting(config(), {**FACTS, "keys": []}))
+    assert "127.0.0.1:/data" in text
+    assert "secret" not in text
 
 
 def test_where_all_buckets_are_exported_the_first_of_them_and_all_can_be_mounted() -> None:

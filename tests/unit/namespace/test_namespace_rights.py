@@ -342,11 +342,13 @@ def test_devices_are_for_the_super_user(hall, kind):
 # ---------------------------------------------------------------------- S3's side of the table
 
 
-def test_anonymous_is_nobody(hall):
+def test_anonymous_is_nobody_and_comes_in_by_no_mode_alone(hall):
     make(hall, b"open", OWNER, 0o644)
-    make(hall, b"shut", OWNER, 0o640)
+    assert said(get(hall, authority.ANONYMOUS, b"open")) == AccessDenied
+    run(hall.ns.set_acl(OWNER, "bucket", b"open", "public-read"))
     assert said(get(hall, authority.ANONYMOUS, b"open")) is None
-    assert said(get(hall, authority.ANONYMOUS, b"shut")) == AccessDenied
+    chmod(hall, run(hall.ns.lookup(ROOT, hall.root, b"open")).file.file, 0o640)
+    assert said(get(hall, authority.ANONYMOUS, b"open")) == AccessDenied
 
 
 def test_every_directory_on_the_way_of_a_key_is_searched(hall):

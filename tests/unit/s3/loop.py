@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 
 from s3_fake_namespace import FakeNamespace
-from signing import REGION, credentials
+from signing import CREDENTIAL, REGION, credentials
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
@@ -14,6 +14,10 @@ from foundation.clock import ManualClock
 from protocols.s3.cors import NO_CORS
 from protocols.s3.door import Door
 from protocols.s3.http.site import Limits, Site
+from protocols.s3.ownership import Owners
+
+#: The key's own account, and one more.
+OWNERS = Owners([(CREDENTIAL.owner, "me", 1000), ("b" * 64, "you", 2000)])
 
 
 class Wire:
@@ -90,9 +94,15 @@ class House:
     def __init__(self, namespace=None, domain=None, limits=None, region=REGION, cors=NO_CORS):
         self.namespace = namespace or FakeNamespace()
         self.clock = ManualClock(time.time_ns())
-        door = Door(self.namespace, credentials, self.clock, InlineWorkers(), region, domain, cors)
+        self.removed = set()
+        door = Door(self.namespace, self.credentials, self.clock, InlineWorkers(), region, domain, cors)
+        door.owners = OWNERS
         self.site = Site(door.handle, self.clock, limits or Limits())
         self.site.open()
+
+    def credentials(self, access_key):
+        """Look a key up, unless the test has removed it."""
+        return None if access_key in self.removed else credentials(access_key)
 
     def connect(self):
         wire = Wire()

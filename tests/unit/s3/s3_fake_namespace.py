@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+from s3_fake_access import OWNER, FakeAccess
 from s3_fake_uploads import FakeUploads
 from s3_fake_versions import FakeVersions
 
@@ -19,8 +21,9 @@ if TYPE_CHECKING:
 _CREATED = 1_600_000_000_000_000_000
 
 
-class FakeNamespace(FakeUploads, FakeVersions):
+class FakeNamespace(FakeUploads, FakeVersions, FakeAccess):
     def __init__(self) -> None:
+        super().__init__()
         self.buckets: dict[str, dict[bytes, tuple[ObjectInfo, bytes]]] = {}
         self.aborted = 0
         self.finished = 0
@@ -28,6 +31,7 @@ class FakeNamespace(FakeUploads, FakeVersions):
         self.closed = 0
         self.error: BaseException | None = None  # raised by the next verb
         self.sink = False  # forget bodies, keep their length
+        self.put_acl = ""  # of the last PUT
 
     def _fail(self) -> None:
         error, self.error = self.error, None
@@ -52,10 +56,11 @@ class FakeNamespace(FakeUploads, FakeVersions):
         self._bucket(bucket)
         return "owner"
 
-    async def create_bucket(self, caller: Caller, bucket: str) -> Bucket:
+    async def create_bucket(self, caller: Caller, bucket: str, acl: str = "") -> Bucket:
         self._fail()
         if bucket in self.buckets:
             raise errors.BucketOwned
+        self.acls[bucket, b""] = acl or "private"
         self.buckets[bucket] = {}
         return Bucket(bucket, 1, "owner", _CREATED)
 
@@ -96,13 +101,13 @@ class FakeNamespace(FakeUploads, FakeVersions):
             if name <= request.after or (prefixes and prefixes[-1] == name and cut >= 0):
                 continue
             if len(contents) + len(prefixes) >= request.limit:
-                return Listing(tuple(contents), tuple(prefixes), last or None)
+                return Listing(tuple(contents), tuple(prefixes), last or None, OWNER)
             last = name
             if cut < 0:
-                contents.append(objects[key][0])
+                contents.append(replace(objects[key][0], uid=self.uid))
             else:
                 prefixes.append(name)
-        return Listing(tuple(contents), tuple(prefixes), None)
+        return Listing(tuple(contents), tuple(prefixes), None, OWNER)
 
 
 def _check(conditions: Conditions, info: ObjectInfo | None, *, write: bool) -> None:
@@ -143,8 +148,10 @@ class FakePut:
         if not self._namespace.sink:
             assert etag == hashlib.md5(body).hexdigest().encode()
         request = self._request
-        info = ObjectInfo(request.key, self._size, etag, _CREATED, request.headers, request.user, checksums)
+        said = (request.headers, request.user, checksums)
+        info = ObjectInfo(request.key, self._size, etag, _CREATED, *said, tags=request.tags)
         self._objects[request.key] = (info, body)
+        self._namespace.put_acl = request.acl
         return info
 
     def abort(self) -> None:

@@ -39,6 +39,9 @@ def credentials(access_key):
 def sign(auth, method, url, headers=None, body=b"", who=(ACCESS_KEY, SECRET)):
     """Return (target, headers) of a request signed by botocore, as it would go over the wire."""
     headers = dict(headers or {})
+    if auth == "ANONYMOUS":
+        authority, _, rest = url.removeprefix("http://").partition("/")
+        return f"/{rest}", {"Host": authority, **headers, **({"Content-Length": str(len(body))} if body else {})}
     signer = _SIGNERS[auth](BotoCredentials(*who))
     if auth == "V4_HEADER":
         signer.wanted = headers.pop("x-amz-content-sha256", None)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from signing import ACCESS_KEY, CREDENTIAL, SECRET, credentials, sign
 
+from namespace.api import ANONYMOUS
 from protocols.s3.auth.authenticate import authenticate
-from protocols.s3.auth.credential import PayloadMode
+from protocols.s3.auth.credential import AuthType, PayloadMode
 from protocols.s3.auth.received import Received
 from protocols.s3.codec import sigv4
 from protocols.s3.codec.errors import S3Error
@@ -77,8 +79,53 @@ def test_an_unknown_access_key_is_refused(auth, key):
     assert refusal("GET", target, sent) == "InvalidAccessKeyId"
 
 
-def test_a_request_without_authentication_is_refused():
-    assert refusal("GET", "/b/k", {"Host": "h"}) == "AccessDenied"
+@pytest.mark.parametrize("auth", AUTHS)
+@pytest.mark.parametrize(
+    "key", ["uid=*)(|(uid=*", "a\x7fb", "k" * 10_240, "", "../../etc/passwd", "{}{0.__class__}", "ключ"]
+)
+def test_a22_an_odd_access_key_is_refused_and_never_taken_for_none(auth, key):
+    """LDAP, format and path characters, DEL, 10 KiB, none at all, other letters."""
+    headers = {"Host": "h"}
+    target = "/b/k"
+    quoted = quote(key)
+    if auth == "V4_HEADER":
+        scope = f"{key}/20260101/us-east-1/s3/aws4_request"
+        signed = f"SignedHeaders=host;x-amz-date, Signature={'0' * 64}"
+        headers["Authorization"] = f"AWS4-HMAC-SHA256 Credential={scope}, {signed}"
+        headers["x-amz-date"] = "20260101T000000Z"
+    elif auth == "V4_QUERY":
+        target += f"?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={quoted}/20260101/us-east-1/s3/aws4_request"
+        target += f"&X-Amz-Date=20260101T000000Z&X-Amz-Expires=60&X-Amz-SignedHeaders=host&X-Amz-Signature={'0' * 64}"
+    elif auth == "V2_HEADER":
+        headers["Authorization"] = f"AWS {key}:{'A' * 27}="
+        headers["Date"] = "Thu, 01 Jan 2026 00:00:00 GMT"
+    else:
+        target += f"?AWSAccessKeyId={quoted}&Expires=99999999999&Signature={'A' * 27}="
+    asked = []
+    with pytest.raises(S3Error) as caught:
+        authenticate(received("GET", target, headers, at=1_767_225_600), asked.append)
+    assert caught.value.status in {400, 403}
+    assert asked in ([], [key])
+
+
+def test_a_request_without_authentication_comes_from_nobody():
+    identity = authenticate(received("GET", "/b/k", {"Host": "h"}), credentials)
+    assert identity.auth is AuthType.ANONYMOUS
+    assert identity.credential.caller == ANONYMOUS
+    assert refusal("GET", "/b/k", {"Host": "h", "x-amz-security-token": "x"}) == "InvalidToken"
+    assert refusal("GET", "/b/k?Signature=x", {"Host": "h"}) == "AccessDenied"
+
+
+def test_a_body_that_nobody_signed_is_taken_for_what_its_coding_says():
+    chunked = {"Host": "h", "content-encoding": "gzip, aws-chunked", "x-amz-trailer": "x-amz-checksum-crc32"}
+    assert authenticate(received("PUT", "/b/k", chunked), credentials).payload.chunked
+    digest = {"Host": "h", "x-amz-content-sha256": "0" * 64}
+    assert authenticate(received("PUT", "/b/k", digest), credentials).sha256 == "0" * 64
+    signed = {"Host": "h", "x-amz-content-sha256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"}
+    assert refusal("PUT", "/b/k", signed) == "AccessDenied"
+
+
+def test_a_request_with_another_authentication_is_refused():
     assert refusal("GET", "/b/k", {"Host": "h", "Authorization": "Bearer x"}) == "InvalidArgument"
     assert refusal("GET", "/b/k", {"Host": "h", "Authorization": "Basic eDp5"}) == "InvalidArgument"
 

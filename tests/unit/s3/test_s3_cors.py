@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from loop import House
 from signing import signed, wire
 
+from foundation.errors import AccessDenied
 from protocols.s3.codec.xmlread import read_xml
 from protocols.s3.cors import CorsRules
 
@@ -106,6 +107,7 @@ def test_an_answer_tells_an_allowed_origin_that_its_page_may_read_it(house):
     assert headers["access-control-expose-headers"] == "ETag, x-amz-version-id"
     refused = answer_to(house, "https://app.test", path="/none")
     assert (refused[0], refused[1][ALLOW]) == (404, "https://app.test")
+    house.namespace.error = AccessDenied()
     unsigned = house.ask(wire("GET", "/bkt", {"Host": "h", "Origin": "https://app.test"}))
     assert (unsigned[0], unsigned[1][ALLOW]) == (403, "https://app.test")
     posted = house.ask(form("V4_FORM", {"key": "k"}, headers={"Origin": "https://app.test"}))

@@ -155,7 +155,7 @@ def test_a_page_of_no_buckets_cannot_be_asked_for(house, number):
 
 
 def test_a_bucket_of_another_account_is_neither_listed_nor_told_of(house):
-    run(house.namespace.create_bucket(ME.__class__(7, 7, account="other"), "theirs"))
+    run(house.namespace.create_bucket(ME.__class__(7, 7, account="other"), "theirs", "private"))
     assert buckets(house)[0] == ["bkt"]
     assert ask(house, "/theirs", "HEAD")[0] == 403
     assert code(ask(house, "/theirs?location")) == "AccessDenied"
