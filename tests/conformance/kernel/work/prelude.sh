@@ -1,6 +1,7 @@
 # Sourced before every work. The working folder is the test's own on the mount; HERE holds these files, SHARE is a folder
 # that the test sees too, and the sizes of the work are in the environment.
 . /run/lab/settings
+trap 'echo "line $LINENO: $BASH_COMMAND" >&2' ERR
 export HOME=/tmp TZ=UTC
 WHERE=$PWD
 

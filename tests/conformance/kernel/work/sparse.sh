@@ -4,7 +4,7 @@ truncate -s 5G sparse
 printf first | dd of=sparse conv=notrunc status=none
 printf middle | dd of=sparse bs=1 seek=3000000001 conv=notrunc status=none
 printf '!' >>sparse
-remount
+forget
 same "$(stat -c %s sparse)" $(((5 << 30) + 1))
 test "$(stat -c %b sparse)" -le 2048
 same "$(tail -c 1 sparse)" '!'
@@ -19,8 +19,10 @@ with open("sparse", "rb") as file:
 END
 truncate -s "${MIB}M" sparse
 cp --sparse=always sparse copy
+remount
+test "$(stat -c %b sparse)" -le 2048
 cmp sparse copy
 same "$(stat -c %s copy)" $((MIB << 20))
-test "$(stat -c %b copy)" -le 2048
+test "$(stat -c %b copy)" -le 6144 # cp writes the whole MiB (st_blksize) that holds a byte
 same "$(head -c 5 copy)" first
 rm sparse copy
