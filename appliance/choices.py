@@ -16,6 +16,7 @@ from appliance.config import (
     Config,
     ConfigError,
     DatabaseConfig,
+    ExportConfig,
     NfsConfig,
     NodeConfig,
     S3Config,
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+#: What is exported at first: every bucket, those made later too.
+ROOT_PATH = "/"
 _S3_PORT = 9000
 _NFS_PORTS = (2049, 20048)  # what clients try when nobody tells them
 _NFS_PORTS_UNPRIVILEGED = (12049, 12048)
@@ -122,6 +125,7 @@ def new_config(choices: Choices, database: DatabaseConfig, installation: str) ->
             NodeConfig(number, str(uuid4()), _LOOPBACK, choices.node_port + number - 1, f"node{number}")
             for number in range(1, choices.nodes + 1)
         ),
+        exports=(ExportConfig(ROOT_PATH, choices.clients, squash=choices.squash),),
     )
 
 

@@ -174,6 +174,9 @@ def bucket_list(home_path: Path, *, as_json: bool) -> None:
     show_rows(rows, ("name", "vol", "owner"), as_json=as_json)
 
 
+_EXPORT_COLUMNS = ("path", "id", "clients", "squash", "read_only")
+
+
 @main.group()
 def export() -> None:
     """Look at NFS exports."""
@@ -188,7 +191,18 @@ def export_list(home_path: Path, *, as_json: bool) -> None:
     from appliance.tasks import list_exports  # noqa: PLC0415
 
     rows = run_task(lambda reactor, clock: list_exports(reactor, clock, home_at(home_path)))
-    show_rows(rows, ("path", "clients", "squash", "read_only"), as_json=as_json)
+    show_rows(rows, _EXPORT_COLUMNS, as_json=as_json)
+
+
+@export.command("reload")
+@home_option
+@json_option
+@explained
+def export_reload(home_path: Path, *, as_json: bool) -> None:
+    """Let the running gateways read [[exports]] of gatefold.toml anew, and list what is in force."""
+    from appliance.tasks import reload_exports  # noqa: PLC0415
+
+    show_rows(reload_exports(home_at(home_path)), _EXPORT_COLUMNS, as_json=as_json)
 
 
 main.add_command(gateway)

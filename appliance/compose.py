@@ -11,13 +11,14 @@ from appliance.admin import AdminServer
 from appliance.config import ConfigError
 from appliance.greeting import s3_address
 from appliance.home import CLUSTER, DATABASE, HANDLE, DatabaseUnusable
-from appliance.identities import read_credentials, read_exports
+from appliance.identities import export_facts, read_credentials, read_rules
 from appliance.postgres.server import PostgresServer
 from appliance.status import greeting_facts, live_facts
 from appliance.succession import Succession
 from foundation.aio import gather
 from metastore.postgres import ConnectionLost, Outdated, PgMetaStore, Unfit
 from namespace.service import GatefoldNamespace
+from protocols.nfs.exports import Exports
 from protocols.nfs.server import NfsServer
 from protocols.s3.server import CorsRules, S3Server
 from storage_engine.api import Placement
@@ -95,15 +96,21 @@ async def open_gateway(
         await namespace.open(gone)
         succession.settle(run.id)
 
+        exports = Exports(await read_rules(config, metastore))
         doors: list[S3Server | NfsServer] = []
         stack.push_async_callback(_close_doors, doors)
-        for door in await _doors(reactor, clock, home, config, metastore, namespace):
+        for door in await _doors(reactor, clock, home, config, metastore, namespace, exports):
             await door.start()
             doors.append(door)
 
+        async def reload_exports() -> dict[str, Any]:
+            exports.replace(await read_rules(home.config(), metastore))
+            return {"exports": export_facts(exports.every())}
+
         answers = {
-            "status": lambda: live_facts(metastore, bodies, namespace),
-            "greeting": lambda: greeting_facts(metastore, bodies, namespace),
+            "status": lambda: live_facts(metastore, bodies, namespace, exports),
+            "greeting": lambda: greeting_facts(metastore, bodies, namespace, exports),
+            "reload exports": reload_exports,
         }
         admin = AdminServer(reactor, home, answers, name)
         admin.start()
@@ -111,8 +118,14 @@ async def open_gateway(
         yield
 
 
-async def _doors(
-    reactor: Any, clock: Clock, home: Home, config: Config, metastore: MetaStore, namespace: GatefoldNamespace
+async def _doors(  # noqa: PLR0913, PLR0917 - what both doors are made of
+    reactor: Any,
+    clock: Clock,
+    home: Home,
+    config: Config,
+    metastore: MetaStore,
+    namespace: GatefoldNamespace,
+    exports: Exports,
 ) -> tuple[S3Server, NfsServer]:
     """Return both doors, not open yet."""
     credentials = await read_credentials(metastore)
@@ -130,7 +143,7 @@ async def _doors(
     nfs = NfsServer(
         reactor=reactor,
         namespace=namespace,
-        exports=await read_exports(metastore),
+        exports=exports,
         handle_key=home.key(HANDLE),
         clock=clock,
         listen=config.nfs.listen,

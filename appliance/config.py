@@ -10,9 +10,12 @@ import ipaddress
 import re
 import tomllib
 import types
-from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 from uuid import UUID
+
+from foundation.errors import InvalidArgument
+from protocols.nfs.exports import Export, Exports
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,6 +98,21 @@ class GatewayConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportConfig:
+    """What NFS clients may mount: a record of `protocols.nfs.exports`, which says what it means and checks it."""
+
+    path: str  # `/` = all buckets, `/bucket`, or `/bucket/dir`
+    clients: tuple[str, ...]  # networks in CIDR form
+    read_only: bool = False
+    squash: str = "root"  # whom to take for anonymous: none, root or all
+    anon_uid: int = 65534
+    anon_gid: int = 65534
+    id: int = 0  # a sub-directory's own number, 1 to 65535, never given to another
+    secure: bool = False  # True: only from ports below 1024
+    make_buckets: bool = False  # `/` alone: mkdir there makes a bucket
+
+
+@dataclass(frozen=True, slots=True)
 class LifecycleConfig:
     """How long the supervisor waits."""
 
@@ -116,6 +134,7 @@ class Config:
     nodes: tuple[NodeConfig, ...] = ()
     lifecycle: LifecycleConfig = LifecycleConfig()
     gateways: tuple[GatewayConfig, ...] = ()
+    exports: tuple[ExportConfig, ...] = ()
 
     def for_gateway(self, name: str) -> Config:
         """Return this configuration with the doors of gateway *name*; raise ConfigError if there is none."""
@@ -195,6 +214,10 @@ def _check(config: Config) -> None:
     _check_ports(ports)
     _check_gateways(config.gateways)
     _check_cors(config.s3)
+    try:
+        Exports(rules_of(config))
+    except InvalidArgument as error:
+        raise ConfigError(f"exports: {error}") from None
     for name, address in (("s3.listen", config.s3.listen), ("nfs.listen", config.nfs.listen)):
         check_address(name, address)
     for name, text in (("installation", config.installation), *((f"node {n.id}: uuid", n.uuid) for n in config.nodes)):
@@ -246,6 +269,11 @@ def _check_gateways(gateways: tuple[GatewayConfig, ...]) -> None:
         raise ConfigError("gateways: two gateways have one name")
 
 
+def rules_of(config: Config) -> list[Export]:
+    """Return the exports of *config* in the form of the NFS door."""
+    return [Export(**asdict(each)) for each in config.exports]
+
+
 def check_address(name: str, address: str) -> None:
     """Raise ConfigError unless *address* is an IPv4 address that can be listened on."""
     try:
@@ -259,7 +287,8 @@ def render(config: Config) -> str:
     database, s3, nfs, lifecycle = config.database, config.s3, config.nfs, config.lifecycle
     lines = [
         "# Gatefold's configuration, written by `gatefold setup`. Unknown keys are refused.",
-        "# Changes take effect at the next `gatefold serve`. Relative folders lie in the folder of this file.",
+        "# Changes take effect at the next `gatefold serve`, those of exports also at `gatefold export reload`.",
+        "# Relative folders lie in the folder of this file.",
         f"format = {config.format}",
         f"installation = {_quoted(config.installation)}",
         *_section("database", database),
@@ -269,6 +298,8 @@ def render(config: Config) -> str:
     ]
     for node in config.nodes:
         lines += _section("[nodes]", node)
+    for export in config.exports:
+        lines += _section("[exports]", export)
     for gateway in config.gateways:
         lines += _section("[gateways]", gateway)
     return "\n".join(lines) + "\n"

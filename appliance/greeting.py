@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any
 
+from appliance.choices import ROOT_PATH
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -19,8 +21,9 @@ def greeting(config: Config, facts: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield f"  Gatefold {facts['version']} serves {len(facts['volumes'])} bucket(s) by NFS and S3."
     yield ""
-    for export in facts["exports"]:
-        yield f"  mount    {mount_command(config.nfs, host_of(config.nfs.listen), export['path'])}"
+    paths = _mountable(facts)
+    for path in paths:
+        yield f"  mount    {mount_command(config.nfs, host_of(config.nfs.listen), path)}"
     yield f"  S3       {s3_endpoint(config)}"
     key = facts["key"]
     yield f"  key      {key['access_key']}"
@@ -28,10 +31,17 @@ def greeting(config: Config, facts: dict[str, Any]) -> Iterator[str]:
     yield f"  try      {aws_command(config, key)}"
     if config.nfs.listen == _ALL:
         yield ""
-        for export in facts["exports"][:1]:
-            yield f"  others   {mount_command(config.nfs, public_address(), export['path'])}"
+        for path in paths[:1]:
+            yield f"  others   {mount_command(config.nfs, public_address(), path)}"
         yield "           NFS believes who a host says it is: keep this network to hosts you trust."
     yield ""
+
+
+def _mountable(facts: dict[str, Any]) -> list[str]:
+    """Return the paths to mount; where all buckets are exported, one of them first."""
+    paths = [export["path"] for export in facts["exports"]]
+    buckets = [f"/{volume['name']}" for volume in facts["volumes"][:1]]
+    return [*(bucket for bucket in buckets if ROOT_PATH in paths and bucket not in paths), *paths]
 
 
 def mount_command(nfs: NfsConfig, host: str, path: str) -> str:

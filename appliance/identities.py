@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import asdict
+
+from appliance.config import rules_of
 from namespace.api import Caller
-from protocols.nfs.exports import Export as NfsExport
-from protocols.nfs.exports import Exports
+from protocols.nfs.exports import Export, components_of
 from protocols.s3.auth.credential import Credential
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from appliance.config import Config
     from metastore.api import Directory
     from metastore.records import Account
     from protocols.s3.auth.credential import Credentials
@@ -37,17 +42,24 @@ async def read_credentials(directory: Directory) -> Credentials:
     return credentials.get
 
 
-async def read_exports(directory: Directory) -> Exports:
-    """Return the rules of the NFS door."""
-    return Exports(
-        NfsExport(
-            path=export.path,
-            vol=export.vol,
-            clients=export.clients,
-            read_only=export.read_only,
-            squash=export.squash,  # type: ignore[arg-type]  # the door checks it
-            anon_uid=export.anon_uid,
-            anon_gid=export.anon_gid,
+async def read_rules(config: Config, directory: Directory) -> list[Export]:
+    """Return the NFS door's rules: those of *config*, and of paths that it does not name those of the database."""
+    rules = rules_of(config)
+    named = {components_of(rule.path) for rule in rules}
+    return rules + [
+        Export(
+            path=row.path,
+            clients=row.clients,
+            read_only=row.read_only,
+            squash=row.squash,  # type: ignore[arg-type]  # the door checks it
+            anon_uid=row.anon_uid,
+            anon_gid=row.anon_gid,
         )
-        for export in await directory.exports()
-    )
+        for row in await directory.exports()
+        if components_of(row.path) not in named
+    ]
+
+
+def export_facts(rules: Iterable[Export]) -> list[dict[str, Any]]:
+    """Return *rules* as commands show them, by path."""
+    return [asdict(rule) for rule in sorted(rules, key=lambda rule: rule.path)]

@@ -20,12 +20,12 @@ from appliance.node import node_identity
 from appliance.postgres.identity import choose_identity
 from appliance.postgres.places import choose_places
 from appliance.postgres.server import PostgresServer
+from foundation.errors import InvalidName
 from metastore.migrate import upgrade
-from metastore.records import ROOT_INO, AccessKey, Account, Export, Node, RingRow, Volume
+from metastore.records import AccessKey, Account, Node, RingRow, Volume
+from namespace.bucket_names import check_bucket_name
 from namespace.buckets import root_inode
 from namespace.view import new_generation
-from protocols.s3.codec.errors import S3Error
-from protocols.s3.operations.buckets import check_bucket_name
 from storage_engine.node import format_disk
 from storage_engine.ring import RingNode, build_ring
 
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from foundation.clock import Clock
     from metastore.api import MetaStore
 
-#: Whom a squashed NFS user is taken for: nobody.
-_ANONYMOUS = 65534
 _KEY_LETTERS = string.ascii_uppercase + "234567"
 _SECRET_LETTERS = string.ascii_letters + string.digits
 
@@ -49,7 +47,7 @@ async def set_up(reactor: Any, clock: Clock, home: Home, choices: Choices, say: 
     """
     try:
         check_bucket_name(choices.bucket)
-    except S3Error:
+    except InvalidName:
         raise ConfigError(f"bucket: {choices.bucket!r} is no name for a bucket") from None
     installation = new_installation()
     with home.lock("lock", "setup"):
@@ -101,8 +99,7 @@ async def _found(
         await metastore.put_account(account)
         await metastore.put_access_key(_new_key(account))
         ring = _new_ring(nodes, choices)
-        bucket = await _make_bucket(clock, metastore, account, choices.bucket)
-        await metastore.put_export(_export(choices, bucket))
+        await _make_bucket(clock, metastore, account, choices.bucket)
         await metastore.end_gateway()
         # Last: without a ring nothing serves what is there.
         await metastore.put_ring(ring)
@@ -131,24 +128,9 @@ def _new_key(account: Account) -> AccessKey:
     return AccessKey(access_key, "".join(secrets.choice(_SECRET_LETTERS) for _ in range(40)), account.id)
 
 
-async def _make_bucket(clock: Clock, metastore: MetaStore, account: Account, name: str) -> Volume:
+async def _make_bucket(clock: Clock, metastore: MetaStore, account: Account, name: str) -> None:
     """Make the first bucket, held by nobody."""
     now_ns = clock.now_ns()
     root = root_inode(account.uid, account.gid, now_ns, new_generation())
     bucket = await metastore.create_volume(Volume(0, name, account.id, now_ns, 0, 0, {}), root)
     await metastore.release_volume(bucket.vol)
-    return bucket
-
-
-def _export(choices: Choices, bucket: Volume) -> Export:
-    """Return the export of the whole first bucket."""
-    return Export(
-        path=f"/{bucket.name}",
-        vol=bucket.vol,
-        ino=ROOT_INO,
-        clients=choices.clients,
-        read_only=False,
-        squash=choices.squash,
-        anon_uid=_ANONYMOUS,
-        anon_gid=_ANONYMOUS,
-    )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from appliance.admin import NotAnswering, NotRunning, ask
 from appliance.config import FIRST_GATEWAY
 from appliance.greeting import host_of, s3_endpoint
+from appliance.identities import export_facts
 from foundation import __version__
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from appliance.home import Home
     from metastore.api import MetaStore
     from namespace.service import GatefoldNamespace
+    from protocols.nfs.exports import Exports
     from storage_engine.api import BodyStore
 
 
@@ -37,16 +39,15 @@ def status(home: Home) -> dict[str, Any]:
     return facts
 
 
-async def live_facts(metastore: MetaStore, bodies: BodyStore, namespace: GatefoldNamespace) -> dict[str, Any]:
+async def live_facts(
+    metastore: MetaStore, bodies: BodyStore, namespace: GatefoldNamespace, exports: Exports
+) -> dict[str, Any]:
     """Return what a running gateway knows."""
     keys = await metastore.access_keys()
     accounts = await metastore.accounts()
     return {
         "version": __version__,
-        "exports": [
-            {"path": export.path, "read_only": export.read_only, "clients": list(export.clients)}
-            for export in await metastore.exports()
-        ],
+        "exports": export_facts(exports.every()),
         "accounts": [
             {"name": each.name, "access_keys": [key.access_key for key in keys if key.account == each.id]}
             for each in accounts
@@ -80,11 +81,13 @@ async def live_facts(metastore: MetaStore, bodies: BodyStore, namespace: Gatefol
     }
 
 
-async def greeting_facts(metastore: MetaStore, bodies: BodyStore, namespace: GatefoldNamespace) -> dict[str, Any]:
+async def greeting_facts(
+    metastore: MetaStore, bodies: BodyStore, namespace: GatefoldNamespace, exports: Exports
+) -> dict[str, Any]:
     """Return what `serve` prints once: the live facts and one key pair."""
     key = (await metastore.access_keys())[0]
     return {
-        **await live_facts(metastore, bodies, namespace),
+        **await live_facts(metastore, bodies, namespace, exports),
         "key": {"access_key": key.access_key, "secret_key": key.secret_key},
     }
 
@@ -96,7 +99,8 @@ def status_lines(facts: dict[str, Any]) -> Iterator[str]:
     yield f"  S3       {facts['s3']['endpoint']}"
     yield f"  NFS      {nfs['host']}, port {nfs['port']}, mount port {nfs['mount_port']}"
     for export in facts["exports"]:
-        yield f"  export   {export['path']}{' (read-only)' if export['read_only'] else ''}"
+        mode = "read-only" if export["read_only"] else "read-write"
+        yield f"  export   {export['path']} {mode}, squash {export['squash']}, to {' '.join(export['clients'])}"
     for account in facts["accounts"]:
         yield f"  account  {account['name']}: {' '.join(account['access_keys'])}"
     for volume in facts["volumes"]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from appliance.admin import NotAnswering, NotRunning, ask
 from appliance.check import Report, check, repair_and_check
 from appliance.components import rooms, running
 from appliance.compose import database_dsn, open_metastore, open_rooms
+from appliance.config import FIRST_GATEWAY
 from appliance.home import DatabaseUnusable, HomeBusy
+from appliance.identities import export_facts, read_rules
 from metastore.migrate import StillServed, upgrade
 
 if TYPE_CHECKING:
@@ -94,12 +97,28 @@ async def list_buckets(reactor: Any, clock: Clock, home: Home) -> list[dict[str,
 
 
 async def list_exports(reactor: Any, clock: Clock, home: Home) -> list[dict[str, Any]]:
-    """Return the exports."""
+    """Return the exports: of the configuration as it is now, and of the database."""
     async with _metastore(reactor, clock, home) as metastore:
-        return [
-            {"path": each.path, "clients": list(each.clients), "squash": each.squash, "read_only": each.read_only}
-            for each in await metastore.exports()
-        ]
+        return export_facts(await read_rules(home.config(), metastore))
+
+
+def reload_exports(home: Home) -> list[dict[str, Any]]:
+    """Let every running gateway of *home* read its exports anew; return those in force.
+
+    Raise ConfigError, and change nothing, for exports that make no sense; NotRunning if no gateway runs here.
+    """
+    config = home.config()
+    reloaded: list[dict[str, Any]] | None = None
+    for name in (FIRST_GATEWAY, *(gateway.name for gateway in config.gateways)):
+        try:
+            reloaded = ask(home, "reload exports", name)["exports"]
+        except NotAnswering:
+            raise
+        except NotRunning:
+            continue
+    if reloaded is None:
+        raise NotRunning("no gateway runs here; it reads its exports when it starts")
+    return reloaded
 
 
 @asynccontextmanager

@@ -49,6 +49,10 @@ from namespace.versions_api import VersionVerbs as VersionVerbs
 Buffer: TypeAlias = bytes | memoryview
 
 
+#: The number that no volume has: of the directory of all buckets.
+TOP_VOL = 0
+
+
 class FileId(Struct, frozen=True, gc=False):
     """What a file handle names: for ever the same object."""
 
@@ -65,6 +69,7 @@ class Caller(Struct, frozen=True):
     groups: frozenset[int] = frozenset()
     account: str = ""  # the S3 account's id; empty at the NFS door
     read_only: bool = False  # the export, or the key, allows no change
+    make_buckets: bool = False  # the export allows mkdir and rmdir of buckets
 
 
 class Attr(Struct, frozen=True, gc=False):
@@ -291,5 +296,22 @@ class FileVerbs(Protocol):
     async def fsstat(self, caller: Caller, file: FileId) -> tuple[Attr, FsStat]: ...
 
 
-class Namespace(FileVerbs, ObjectVerbs, Protocol):
+class TopVerbs(FileVerbs, Protocol):
+    """The directory of all buckets, which is no volume: `FileId.vol` is `TOP_VOL`."""
+
+    async def name_of(self, vol: int) -> str:
+        """Return the name of the bucket with the volume *vol*, for ever the same; raise StaleHandle."""
+
+    async def root_of(self, bucket: str) -> FileId:
+        """Return the root directory of *bucket*; raise BucketNotFound or HeldElsewhere."""
+
+
+class FileNamespace(FileVerbs, Protocol):
+    """What the NFS door serves: the files of volumes, and at `top` the volumes themselves."""
+
+    @property
+    def top(self) -> TopVerbs: ...
+
+
+class Namespace(FileNamespace, ObjectVerbs, Protocol):
     """One tree per volume, two sets of verbs."""

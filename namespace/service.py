@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from foundation.aio import spawn
+from namespace.bucket_directory import BucketDirectory
 from namespace.buckets import BucketVerbs
 from namespace.duties import Duties
 from namespace.engine import Engine
@@ -76,6 +77,7 @@ class GatefoldNamespace(
         engine.crashed = volumes.crashed
         hall = Hall(engine, volumes, bodies, clock, WriteBack(engine, bodies, clock))
         super().__init__(hall)
+        self.top = BucketDirectory(hall, self)
         self._duties = Duties(hall)
         engine.loader.copy = Sharing(hall).copy
         volumes.taken_over = self._sweep_later

@@ -138,6 +138,18 @@ class Volumes:
             raise BucketNotFound(name)
         return row
 
+    def is_elsewhere(self, row: Volume) -> bool:
+        """Tell whether another gateway, be it alive or not, holds the volume of *row*, which was just read."""
+        return row.vol not in self._by_number and row.holder not in (0, self._metastore.gateway_id)
+
+    async def name(self, vol: int) -> str:
+        """Return the name of the volume *vol*, whoever holds it; raise StaleHandle. It never has another."""
+        volume = self._by_number.get(vol)
+        row = await self._metastore.volume_of(vol) if volume is None else volume.row
+        if row is None:
+            raise StaleHandle("no such volume")
+        return row.name
+
     async def _sought(self, vol: int) -> VolumeState:
         """Take *vol*, or wait for who does."""
         while (volume := self._by_number.get(vol)) is None:

@@ -274,9 +274,8 @@ class House:
 
     @property
     def export(self) -> str:
-        """Return the path of the first export."""
-        path: str = self.status["exports"][0]["path"]
-        return path
+        """Return the path by which the first bucket is mounted."""
+        return f"/{self.bucket}"
 
     @property
     def bucket(self) -> str:

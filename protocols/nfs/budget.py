@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 class Limits(Struct, frozen=True):
     """What one peer, and all together, may take. Bytes count a call's record and the longest reply it asks for.
 
-    Memory is bounded by `bytes_in_all` and, beside it, by what a connection holds uncounted: some 20 KiB while it is
-    idle, and the first 64 KiB of a record that is on its way. So all connections there may be hold 80 MiB, and 256 MiB
-    more for as long as each of them keeps a record unfinished, which is at most `record_seconds`.
+    Memory is bounded by `bytes_in_all` and, beside it, by what a connection holds uncounted: a few KiB while it is
+    idle, and the first 64 KiB of a record on its way, which is 256 MiB if all connections there may be do it.
     """
 
     record_bytes: int = (1 << 20) + 8192  # wtmax and room for the head of a call

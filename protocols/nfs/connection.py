@@ -141,7 +141,8 @@ class RpcConnection(Protocol):
         limits = self._limits
         if self._choked:
             # Who does not read may keep its own memory for long, but not what everybody needs.
-            return limits.record_seconds if self._budget.exhausted() else limits.stuck_seconds
+            needed = self._budget.exhausted() or (self._reserved and not self._budget.may_reserve())
+            return limits.record_seconds if needed else limits.stuck_seconds
         if self._reader.mid_record():
             return limits.record_seconds
         return limits.idle_seconds if self._records else limits.first_record_seconds
@@ -204,7 +205,8 @@ class RpcConnection(Protocol):
     def _begin(self, record: bytes) -> int:
         """Run the call in *record*, which may end before this returns; return how many small calls it weighs."""
         self._records += 1
-        self._unreserve()
+        if self._reserved:
+            self._unreserve()
         call = self._dispatcher.open(record, self.peer)
         if not isinstance(call, Call):
             self._post([call])

@@ -7,28 +7,38 @@ from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
-from foundation.errors import AccessDenied, FsError, NameTooLong, NoReply, NotDirectory
-from namespace.api import FileType
+from foundation.aio import pause
+from foundation.errors import FsError, HeldElsewhere, NameTooLong, NoReply, StaleHandle
 from protocols.nfs.codec import mount as wire
-from protocols.nfs.codec.nfs3_types import nfsstat3
 from protocols.nfs.codec.rpc import auth_flavor
 from protocols.nfs.dispatch import Call, Procedure
 from protocols.nfs.errors import status_of_class
-from protocols.nfs.exports import squash
+from protocols.nfs.exports import check_port, squash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from namespace.api import FileVerbs
+    from foundation.clock import Clock
     from protocols.nfs.codec.xdr import Buffer, XdrStruct
     from protocols.nfs.exports import Exports
     from protocols.nfs.handles import HandleCodec
+    from protocols.nfs.tops import Tops
 
 log = Logger()
 _OK = b"\0\0\0\0"
 #: Mounts remembered for DUMP; the oldest are forgotten first.
 _MAX_MOUNTS = 4096
+#: How long MNT waits for a bucket that another gateway holds, and how often it looks, in seconds: a take-over takes 7.
+#: MOUNT has no code for "not now": whatever is answered, mount(8) gives up.
+PATIENCE_SECONDS = 10.0
+_LOOK_AGAIN_SECONDS = 1.0
 _MOUNT_STATUS = {int(status): status for status in wire.mountstat3}
+#: Where that would mislead: to one who asks by path, a directory that is gone is a path that is not there; and a bucket
+#: that another gateway serves is no broken disk.
+_STATUS = {
+    StaleHandle: wire.mountstat3.MNT3ERR_NOENT,
+    HeldElsewhere: wire.mountstat3.MNT3ERR_SERVERFAULT,
+}
 
 
 async def mountproc_null(_mount: Mount, _call: Call, args: wire.void) -> XdrStruct:
@@ -123,14 +133,15 @@ class Mount:
     procedures = PROCEDURES
 
     def __init__(
-        self, version: int, namespace: FileVerbs, exports: Exports, handles: HandleCodec, mounts: MountTable
+        self, version: int, exports: Exports, tops: Tops, handles: HandleCodec, mounts: MountTable, clock: Clock
     ) -> None:
-        """Hand out handles of *namespace* by the rules of *exports*; versions share *mounts*."""
+        """Hand out handles of *tops* and below by the rules of *exports*; versions share *mounts*."""
         self.version = version
         self.exports = exports
         self.mounts = mounts
-        self._namespace = namespace
+        self._tops = tops
         self._handles = handles
+        self._clock = clock
 
     async def resolve(self, call: Call, path: str) -> bytes:
         """Return the handle of the directory *path*; raise FsError.
@@ -138,16 +149,18 @@ class Mount:
         What lies below an export is walked as the caller, squashed, and no symbolic link is followed.
         """
         export, below = self.exports.find(call.peer.host, path)
-        file = export.top or await self._namespace.root(export.vol)
+        check_port(export, call.peer.port)
         caller = squash(export, call.credential)
-        for name in below:
-            looked = await self._namespace.lookup(caller, file, name.encode("utf-8", "surrogateescape"))
-            if looked.file.type == FileType.SYMLINK:
-                raise AccessDenied("a symbolic link on the way")
-            if looked.file.type != FileType.DIRECTORY:
-                raise NotDirectory(name)
-            file = looked.file.file
-        return self._handles.encode(file, export.id)
+        deadline = self._clock.boottime_seconds() + PATIENCE_SECONDS
+        while True:
+            try:
+                file = await self._tops.walk(caller, await self._tops.find(export), below)
+            except HeldElsewhere:
+                if self._clock.boottime_seconds() >= deadline:
+                    raise
+                await pause(self._clock, _LOOK_AGAIN_SECONDS)
+            else:
+                return self._handles.encode(file, export.id)
 
     async def answer(self, call: Call, out: list[Buffer]) -> None:
         """Run *call* and append its packed result to *out*; raise NoReply."""
@@ -164,17 +177,18 @@ class Mount:
             if not with_status:
                 raise
             del out[head:]
-            wire.status_only(_status_of(call, error)).pack(out)
+            wire.status_only(_status_of(call, error, self.version)).pack(out)
 
 
-def _status_of(call: Call, error: Exception) -> wire.mountstat3:
+def _status_of(call: Call, error: Exception, version: int) -> int:
     """Return the code for *error*; what MOUNT shares with NFS has the same numbers there."""
     if not isinstance(error, FsError):
         log.failure("MNT from {host} failed", host=call.peer.host)
-        return wire.mountstat3.MNT3ERR_SERVERFAULT
-    log.info("mount refused to {host}: {why}", host=call.peer.host, why=repr(error))
-    status = status_of_class(type(error))
-    if status == nfsstat3.NFS3ERR_STALE:
-        # To one who asks by path, a directory that is gone is a path that is not there.
-        return wire.mountstat3.MNT3ERR_NOENT
-    return _MOUNT_STATUS.get(status, wire.mountstat3.MNT3ERR_IO)
+        status = wire.mountstat3.MNT3ERR_SERVERFAULT
+    else:
+        log.info("mount refused to {host}: {why}", host=call.peer.host, why=repr(error))
+        status = _STATUS.get(type(error)) or _MOUNT_STATUS.get(status_of_class(type(error)), wire.mountstat3.MNT3ERR_IO)
+    # Version 1 has the error numbers of RFC 1094, section 2.3.1, where the last two are not.
+    if version == wire.MOUNT_V1 and status > wire.mountstat3.MNT3ERR_NAMETOOLONG:
+        return wire.mountstat3.MNT3ERR_IO
+    return status

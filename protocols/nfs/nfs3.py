@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from twisted.logger import Logger
 
 from foundation.errors import FsError, NoReply
+from namespace.api import TOP_VOL
 from protocols.nfs import nfs3_files, nfs3_names, nfs3_pages, nfs3_volume
 from protocols.nfs.attributes import failure_of
 from protocols.nfs.codec.nfs3_results import SIGNATURES
@@ -15,27 +16,30 @@ from protocols.nfs.codec.rpc import void
 from protocols.nfs.codec.xdr import UINT32, Buffer, XdrStruct
 from protocols.nfs.dispatch import Call, Function, Procedure
 from protocols.nfs.errors import Nfs3Refusal, status_of
+from protocols.nfs.exports import UnknownVolume, check_port
 from protocols.nfs.nfs3_files import MAX_TRANSFER_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from namespace.api import Attr, Caller, FileId, FileVerbs
+    from namespace.api import Attr, Caller, FileId, FileNamespace, FileVerbs
     from protocols.nfs.codec.nfs3_args import READ3args, READDIR3args, READDIRPLUS3args
     from protocols.nfs.exports import Export, Exports
     from protocols.nfs.handles import HandleCodec
+    from protocols.nfs.tops import Tops
 
 log = Logger()
 _OK = b"\0\0\0\0"
 
 
 class Entered(NamedTuple):
-    """A handle that was checked: who asks, for what, by which export."""
+    """A handle that was checked: who asks, for what, by which export, and whose verbs act on it."""
 
     caller: Caller
     file: FileId
     export: Export
+    verbs: FileVerbs
 
 
 async def nfsproc3_null(_nfs: Nfs3, _call: Call, args: void) -> void:
@@ -96,25 +100,37 @@ class Nfs3:
     version = NFS_V3
     procedures = PROCEDURES
 
-    def __init__(self, namespace: FileVerbs, exports: Exports, handles: HandleCodec) -> None:
-        """Serve *namespace* to whom *exports* lets in."""
-        self.namespace = namespace
+    def __init__(self, namespace: FileNamespace, exports: Exports, tops: Tops, handles: HandleCodec) -> None:
+        """Serve *namespace* to whom *exports* lets in, from *tops* down."""
+        self._namespace = namespace
+        self._top = namespace.top
+        self.tops = tops
         self._exports = exports
         self._handles = handles
 
     def enter(self, call: Call, handle: bytes) -> Entered:
         """Check *handle* and the export's rules: every procedure's first step.
 
-        Raises Nfs3Refusal (NFS3ERR_BADHANDLE), StaleHandle or AccessDenied.
+        Raises Nfs3Refusal (NFS3ERR_BADHANDLE), StaleHandle, AccessDenied, or UnknownVolume, after which the
+        procedure begins anew.
         """
         file, export_id = self._handles.decode(handle)
         caller, export = self._exports.enter(call.peer.host, call.credential, file.vol, export_id)
+        check_port(export, call.peer.port)
         call.export = export
-        return Entered(caller, file, export)
+        return Entered(caller, file, export, self._top if file.vol == TOP_VOL else self._namespace)
 
     def handle(self, file: FileId, export: Export) -> bytes:
         """Return the handle of *file* as *export* hands it out."""
         return self._handles.encode(file, export.id)
+
+    async def _run(self, call: Call) -> XdrStruct:
+        """Run *call*; where `enter` does not know a volume's name yet, nothing was done, and it is run again."""
+        while True:
+            try:
+                return await call.procedure.function(self, call, call.args)
+            except UnknownVolume as unknown:
+                self._exports.learn(unknown.vol, await self._top.name_of(unknown.vol))
 
     async def answer(self, call: Call, out: list[Buffer]) -> None:
         """Run *call* and append its status and result to *out*; raise NoReply."""
@@ -122,7 +138,7 @@ class Nfs3:
         if call.procedure.resfail is not None:
             out.append(_OK)
         try:
-            result = await call.procedure.function(self, call, call.args)
+            result = await self._run(call)
             result.pack(out)
         except (FsError, Nfs3Refusal) as error:
             _fail(call, status_of(call.number, error), error.seen, out, head)

@@ -24,7 +24,7 @@ _ACCESS_BITS = 0x3F
 async def nfsproc3_getattr(nfs: Nfs3, call: Call, args: args3.GETATTR3args) -> res.GETATTR3resok:
     """Return a file's attributes (section 3.3.1)."""
     entered = nfs.enter(call, args.object)
-    attr = await nfs.namespace.getattr(entered.caller, entered.file)
+    attr = await entered.verbs.getattr(entered.caller, entered.file)
     return res.GETATTR3resok(fattr3_of(attr, entered.export))
 
 
@@ -33,21 +33,21 @@ async def nfsproc3_setattr(nfs: Nfs3, call: Call, args: args3.SETATTR3args) -> r
     entered = nfs.enter(call, args.object)
     guard = None if args.guard is None else ns_of(args.guard)
     change = set_attr_of(args.new_attributes)
-    wcc = await nfs.namespace.setattr(entered.caller, entered.file, change, guard, call.request)
+    wcc = await entered.verbs.setattr(entered.caller, entered.file, change, guard, call.request)
     return res.SETATTR3resok(wcc_data_of(wcc, entered.export))
 
 
 async def nfsproc3_access(nfs: Nfs3, call: Call, args: args3.ACCESS3args) -> res.ACCESS3resok:
     """Return which of the asked permissions the caller has (section 3.3.4)."""
     entered = nfs.enter(call, args.object)
-    attr, granted = await nfs.namespace.access(entered.caller, entered.file, args.access & _ACCESS_BITS)
+    attr, granted = await entered.verbs.access(entered.caller, entered.file, args.access & _ACCESS_BITS)
     return res.ACCESS3resok(fattr3_of(attr, entered.export), granted)
 
 
 async def nfsproc3_readlink(nfs: Nfs3, call: Call, args: args3.READLINK3args) -> res.READLINK3resok:
     """Return a symbolic link's text (section 3.3.5)."""
     entered = nfs.enter(call, args.symlink)
-    attr, target = await nfs.namespace.readlink(entered.caller, entered.file)
+    attr, target = await entered.verbs.readlink(entered.caller, entered.file)
     return res.READLINK3resok(fattr3_of(attr, entered.export), target)
 
 
@@ -56,7 +56,7 @@ async def nfsproc3_read(nfs: Nfs3, call: Call, args: args3.READ3args) -> res.REA
     entered = nfs.enter(call, args.file)
     # No file reaches past the largest offset, so a read from beyond it is one at the end.
     offset = min(args.offset, MAX_FILE_BYTES)
-    read = await nfs.namespace.read(entered.caller, entered.file, offset, min(args.count, MAX_TRANSFER_BYTES))
+    read = await entered.verbs.read(entered.caller, entered.file, offset, min(args.count, MAX_TRANSFER_BYTES))
     return res.READ3resok(fattr3_of(read.file, entered.export), read.count, read.eof, read.buffers)
 
 
@@ -67,7 +67,7 @@ async def nfsproc3_write(nfs: Nfs3, call: Call, args: args3.WRITE3args) -> res.W
         raise InvalidArgument(f"count {args.count} with {len(args.data)} bytes")
     if args.offset + args.count > MAX_FILE_BYTES:
         raise TooLarge(f"{args.count} bytes at {args.offset}")
-    written = await nfs.namespace.write(entered.caller, entered.file, args.offset, args.data, _STABILITY[args.stable])
+    written = await entered.verbs.write(entered.caller, entered.file, args.offset, args.data, _STABILITY[args.stable])
     wcc = wcc_data_of(written.file, entered.export)
     return res.WRITE3resok(wcc, written.count, written.stability, written.verifier)  # type: ignore[arg-type]  # the numbers of Stability are those of stable_how
 
@@ -76,5 +76,5 @@ async def nfsproc3_commit(nfs: Nfs3, call: Call, args: args3.COMMIT3args) -> res
     """Make written bytes durable (section 3.3.21)."""
     entered = nfs.enter(call, args.file)
     offset = min(args.offset, MAX_FILE_BYTES)
-    written = await nfs.namespace.commit(entered.caller, entered.file, offset, args.count)
+    written = await entered.verbs.commit(entered.caller, entered.file, offset, args.count)
     return res.COMMIT3resok(wcc_data_of(written.file, entered.export), written.verifier)

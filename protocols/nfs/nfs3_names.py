@@ -10,6 +10,7 @@ from protocols.nfs.attributes import fattr3_of, post_op_attr_of, set_attr_of, wc
 from protocols.nfs.codec import nfs3_results as res
 from protocols.nfs.codec.nfs3_types import ftype3, nfsstat3
 from protocols.nfs.errors import Nfs3Refusal
+from protocols.nfs.exports import WHOLE
 
 if TYPE_CHECKING:
     from namespace.api import Looked, Made
@@ -23,10 +24,10 @@ _MADE_BY_MKNOD = frozenset({ftype3.NF3BLK, ftype3.NF3CHR, ftype3.NF3SOCK, ftype3
 async def nfsproc3_lookup(nfs: Nfs3, call: Call, args: args3.LOOKUP3args) -> res.LOOKUP3resok:
     """Find a name in a directory (section 3.3.3)."""
     entered = nfs.enter(call, args.what.dir)
-    if args.what.name == b".." and entered.export.top is not None:
+    if args.what.name == b".." and entered.export.id != WHOLE:
         looked = await _lookup_parent(nfs, entered)
     else:
-        looked = await nfs.namespace.lookup(entered.caller, entered.file, args.what.name)
+        looked = await entered.verbs.lookup(entered.caller, entered.file, args.what.name)
     return res.LOOKUP3resok(
         nfs.handle(looked.file.file, entered.export),
         fattr3_of(looked.file, entered.export),
@@ -39,7 +40,8 @@ async def _lookup_parent(nfs: Nfs3, entered: Entered) -> Looked:
 
     A directory that was moved out of the export has a parent outside it: AccessDenied.
     """
-    lookup, caller, top = nfs.namespace.lookup, entered.caller, entered.export.top
+    lookup, caller = entered.verbs.lookup, entered.caller
+    top = await nfs.tops.known(entered.export)
     looked = await lookup(caller, entered.file, b"." if entered.file == top else b"..")
     above = looked.file.file
     while above != top:
@@ -55,7 +57,7 @@ async def nfsproc3_create(nfs: Nfs3, call: Call, args: args3.CREATE3args) -> res
     entered = nfs.enter(call, args.where.dir)
     how = args.how
     mode, attrs = CreateMode(how.mode), set_attr_of(how.obj_attributes)
-    made = await nfs.namespace.create(
+    made = await entered.verbs.create(
         entered.caller, entered.file, args.where.name, mode, attrs, how.verf, call.request
     )
     return _made(nfs, entered, made)
@@ -65,7 +67,7 @@ async def nfsproc3_mkdir(nfs: Nfs3, call: Call, args: args3.MKDIR3args) -> res.C
     """Make a directory (section 3.3.9)."""
     entered = nfs.enter(call, args.where.dir)
     attrs = set_attr_of(args.attributes)
-    made = await nfs.namespace.mkdir(entered.caller, entered.file, args.where.name, attrs, call.request)
+    made = await entered.verbs.mkdir(entered.caller, entered.file, args.where.name, attrs, call.request)
     return _made(nfs, entered, made)
 
 
@@ -74,7 +76,7 @@ async def nfsproc3_symlink(nfs: Nfs3, call: Call, args: args3.SYMLINK3args) -> r
     entered = nfs.enter(call, args.where.dir)
     attrs = set_attr_of(args.symlink.symlink_attributes)
     target = args.symlink.symlink_data
-    made = await nfs.namespace.symlink(entered.caller, entered.file, args.where.name, target, attrs, call.request)
+    made = await entered.verbs.symlink(entered.caller, entered.file, args.where.name, target, attrs, call.request)
     return _made(nfs, entered, made)
 
 
@@ -85,7 +87,7 @@ async def nfsproc3_mknod(nfs: Nfs3, call: Call, args: args3.MKNOD3args) -> res.C
     if what.type not in _MADE_BY_MKNOD:
         raise Nfs3Refusal(nfsstat3.NFS3ERR_BADTYPE)
     attrs = set_attr_of(what.attributes)
-    made = await nfs.namespace.mknod(
+    made = await entered.verbs.mknod(
         entered.caller, entered.file, args.where.name, what.type, what.spec, attrs, call.request
     )
     return _made(nfs, entered, made)
@@ -102,21 +104,21 @@ def _made(nfs: Nfs3, entered: Entered, made: Made) -> res.CREATE3resok:
 async def nfsproc3_remove(nfs: Nfs3, call: Call, args: args3.REMOVE3args) -> res.dir_wcc_res:
     """Remove a name of anything but a directory (section 3.3.12)."""
     entered = nfs.enter(call, args.object.dir)
-    wcc = await nfs.namespace.remove(entered.caller, entered.file, args.object.name, call.request)
+    wcc = await entered.verbs.remove(entered.caller, entered.file, args.object.name, call.request)
     return res.dir_wcc_res(wcc_data_of(wcc, entered.export))
 
 
 async def nfsproc3_rmdir(nfs: Nfs3, call: Call, args: args3.RMDIR3args) -> res.dir_wcc_res:
     """Remove an empty directory (section 3.3.13)."""
     entered = nfs.enter(call, args.object.dir)
-    wcc = await nfs.namespace.rmdir(entered.caller, entered.file, args.object.name, call.request)
+    wcc = await entered.verbs.rmdir(entered.caller, entered.file, args.object.name, call.request)
     return res.dir_wcc_res(wcc_data_of(wcc, entered.export))
 
 
 async def nfsproc3_rename(nfs: Nfs3, call: Call, args: args3.RENAME3args) -> res.RENAME3res:
     """Move a name (section 3.3.14)."""
     source, target = _enter_both(nfs, call, args.from_.dir, args.to.dir)
-    renamed = await nfs.namespace.rename(
+    renamed = await source.verbs.rename(
         source.caller, source.file, args.from_.name, target.file, args.to.name, call.request
     )
     return res.RENAME3res(wcc_data_of(renamed.source, source.export), wcc_data_of(renamed.target, source.export))
@@ -125,7 +127,7 @@ async def nfsproc3_rename(nfs: Nfs3, call: Call, args: args3.RENAME3args) -> res
 async def nfsproc3_link(nfs: Nfs3, call: Call, args: args3.LINK3args) -> res.LINK3res:
     """Give a file a further name (section 3.3.15)."""
     file, directory = _enter_both(nfs, call, args.file, args.link.dir)
-    linked = await nfs.namespace.link(file.caller, file.file, directory.file, args.link.name, call.request)
+    linked = await file.verbs.link(file.caller, file.file, directory.file, args.link.name, call.request)
     return res.LINK3res(post_op_attr_of(linked.file, file.export), wcc_data_of(linked.directory, file.export))
 
 

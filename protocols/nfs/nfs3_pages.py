@@ -10,10 +10,13 @@ from __future__ import annotations
 from struct import Struct as Layout
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from protocols.nfs.attributes import fattr3_of, post_op_attr_of
 from protocols.nfs.codec import nfs3_results as res
 from protocols.nfs.codec.nfs3_types import fattr3, nfsstat3
 from protocols.nfs.errors import Nfs3Refusal
+from protocols.nfs.exports import WHOLE
 from protocols.nfs.handles import HANDLE_BYTES
 from protocols.nfs.nfs3_files import MAX_TRANSFER_BYTES
 
@@ -48,7 +51,7 @@ async def nfsproc3_readdir(nfs: Nfs3, call: Call, args: args3.READDIR3args) -> r
         room -= _ENTRY_BYTES + _padded(entry.name)
         if room < 0:
             break
-        entries.append(res.entry3(_fileid(entered, entry), entry.name, entry.cookie))
+        entries.append(res.entry3(entry.ino, entry.name, entry.cookie))
     _check(page, len(entries), room)
     eof = page.eof and len(entries) == len(page.entries)
     directory = fattr3_of(page.directory, entered.export)
@@ -85,7 +88,19 @@ async def nfsproc3_readdirplus(nfs: Nfs3, call: Call, args: args3.READDIRPLUS3ar
 async def _page(nfs: Nfs3, entered: Entered, cookie: int, limit: int) -> DirPage:
     """Ask the namespace for at most *limit* entries after *cookie*, but at least one."""
     after = min(cookie, _LAST_COOKIE)
-    return await nfs.namespace.readdir(entered.caller, entered.file, after, max(1, min(limit, _MAX_ENTRIES)))
+    page = await entered.verbs.readdir(entered.caller, entered.file, after, max(1, min(limit, _MAX_ENTRIES)))
+    if entered.export.id == WHOLE:
+        return page
+    # No handle may lead out of a sub-directory export; its top, as far as that is known, is its own parent.
+    top = await nfs.tops.known(entered.export)
+    here = page.directory.file.ino
+    entries = (
+        replace(entry, attr=None, ino=here if top in {entered.file, None} else entry.ino)
+        if entry.name == b".."
+        else entry
+        for entry in page.entries
+    )
+    return replace(page, entries=tuple(entries))
 
 
 def _check(page: DirPage, taken: int, room: int) -> None:
@@ -96,17 +111,8 @@ def _check(page: DirPage, taken: int, room: int) -> None:
 
 def _entryplus3(nfs: Nfs3, entered: Entered, entry: DirEntry) -> res.entryplus3:
     attr, export = entry.attr, entered.export
-    if export.top is not None and entry.name == b"..":
-        attr = None  # no handle may lead out of a sub-directory export
     handle = None if attr is None else nfs.handle(attr.file, export)
-    return res.entryplus3(_fileid(entered, entry), entry.name, entry.cookie, post_op_attr_of(attr, export), handle)
-
-
-def _fileid(entered: Entered, entry: DirEntry) -> int:
-    """Return the entry's fileid; the top of a sub-directory export is its own parent."""
-    if entry.name == b".." and entered.file == entered.export.top:
-        return entered.file.ino
-    return entry.ino
+    return res.entryplus3(entry.ino, entry.name, entry.cookie, post_op_attr_of(attr, export), handle)
 
 
 def _padded(name: bytes) -> int:

@@ -25,7 +25,7 @@ _PROPERTIES = res.FSF3_LINK | res.FSF3_SYMLINK | res.FSF3_HOMOGENEOUS | res.FSF3
 async def nfsproc3_fsstat(nfs: Nfs3, call: Call, args: args3.FSSTAT3args) -> res.FSSTAT3resok:
     """Return the room in a volume (section 3.3.18)."""
     entered = nfs.enter(call, args.fsroot)
-    attr, stat = await nfs.namespace.fsstat(entered.caller, entered.file)
+    attr, stat = await entered.verbs.fsstat(entered.caller, entered.file)
     return res.FSSTAT3resok(
         fattr3_of(attr, entered.export),
         stat.total_bytes,
@@ -41,7 +41,7 @@ async def nfsproc3_fsstat(nfs: Nfs3, call: Call, args: args3.FSSTAT3args) -> res
 async def nfsproc3_fsinfo(nfs: Nfs3, call: Call, args: args3.FSINFO3args) -> res.FSINFO3resok:
     """Return what the server can do (section 3.3.19)."""
     entered = nfs.enter(call, args.fsroot)
-    attr = await nfs.namespace.getattr(entered.caller, entered.file)
+    attr = await entered.verbs.getattr(entered.caller, entered.file)
     return res.FSINFO3resok(
         fattr3_of(attr, entered.export),
         rtmax=MAX_TRANSFER_BYTES,
@@ -60,7 +60,7 @@ async def nfsproc3_fsinfo(nfs: Nfs3, call: Call, args: args3.FSINFO3args) -> res
 async def nfsproc3_pathconf(nfs: Nfs3, call: Call, args: args3.PATHCONF3args) -> res.PATHCONF3resok:
     """Return the limits of names (section 3.3.20)."""
     entered = nfs.enter(call, args.object)
-    attr = await nfs.namespace.getattr(entered.caller, entered.file)
+    attr = await entered.verbs.getattr(entered.caller, entered.file)
     return res.PATHCONF3resok(
         fattr3_of(attr, entered.export),
         linkmax=_LINK_MAX,

@@ -23,10 +23,11 @@ from protocols.nfs.mount import Mount, MountTable
 from protocols.nfs.nfs3 import Nfs3
 from protocols.nfs.portmap import Portmap
 from protocols.nfs.replies import ReplyCache
+from protocols.nfs.tops import Tops
 
 if TYPE_CHECKING:
     from foundation.clock import Clock
-    from namespace.api import FileVerbs
+    from namespace.api import FileNamespace
     from protocols.nfs.exports import Exports
 
 log = Logger()
@@ -42,7 +43,7 @@ class NfsServer:
         self,
         *,
         reactor: Any,
-        namespace: FileVerbs,
+        namespace: FileNamespace,
         exports: Exports,
         handle_key: bytes,
         clock: Clock,
@@ -67,10 +68,10 @@ class NfsServer:
         self.nfs_port = nfs_port
         self.mount_port = mount_port
         self.portmap_port = portmap_port
-        handles, mounts = HandleCodec(handle_key), MountTable()
-        self._nfs: Program = Nfs3(namespace, exports, handles)
+        handles, mounts, tops = HandleCodec(handle_key), MountTable(), Tops(namespace)
+        self._nfs: Program = Nfs3(namespace, exports, tops, handles)
         self._mounts: list[Program] = [
-            Mount(version, namespace, exports, handles, mounts) for version in (MOUNT_V1, MOUNT_V3)
+            Mount(version, exports, tops, handles, mounts, clock) for version in (MOUNT_V1, MOUNT_V3)
         ]
 
     async def start(self) -> None:

@@ -19,9 +19,9 @@ from protocols.s3.codec.uri import parse_key, parse_target
 from protocols.s3.codec.xmlwrite import error_document
 from protocols.s3.cors import NO_CORS
 from protocols.s3.errors import describe, is_known
+from protocols.s3.expected_owners import OWNER_HEADERS, check_owners
 from protocols.s3.http.head import Disconnected, Refused
 from protocols.s3.operations.forms import filled, form_key, read_fields
-from protocols.s3.owners import OWNER_HEADERS, check_owners
 from protocols.s3.patience import patient
 from protocols.s3.router import route
 
@@ -120,7 +120,7 @@ class Door:
         trace.access_key = identity.credential.access_key
         operation = route(head.method, target.level, identity)
         trace.operation = operation.name
-        if form is not None and identity.auth.form:
+        if identity.form:
             target = replace(target, key=parse_key(form_key(identity.params).encode()))
         call = Call(
             self._namespace,

@@ -138,8 +138,8 @@ def route(method: str, level: Level, identity: Identity) -> Operation:
         name not in operation.params and name not in _IGNORED and name != sub_resource for name in params
     ):
         raise S3Error("NotImplemented")
-    if method == "POST" and identity.auth.form and operation.run is not forms.post_object:
-        raise S3Error("AccessDenied", "A policy allows the upload of an object alone.")
+    if identity.form and operation.run is not forms.post_object:
+        raise S3Error("AccessDenied", "A form uploads an object and does nothing else.")
     _check_signed(sub_resource, identity.auth)
     _check_headers(identity.headers, operation.headers)
     return operation

@@ -11,6 +11,7 @@ from foundation.crash import crash_point
 from foundation.errors import InvalidArgument, Unavailable
 from storage_engine.api import MAX_BLOB_BYTES, BlobId, Held, NodeState, Space
 from storage_engine.checksum import page_checksums, whole_checksum
+from storage_engine.cluster.capacity import space_of
 from storage_engine.cluster.healing import Healing
 from storage_engine.cluster.link import NodeLink, Unreachable
 from storage_engine.cluster.placing import Placing
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from storage_engine.api import Origin, Placement, PlacementOf
     from storage_engine.cluster.link import NodeAddress
     from storage_engine.ring import Ring
+    from storage_engine.wire.messages import NodeStat
 
 _log = Logger()
 _AFTER_QUORUM = crash_point("body.put.after_quorum")
@@ -71,6 +73,8 @@ class ClusterBodyStore:
         self._placement_of = placement_of
         self._links = {node.id: NodeLink(reactor, clock, secret, node) for node in nodes}
         self._healing = Healing()
+        self._reported: tuple[NodeStat, ...] = ()
+        self._space = Space(0, 0)  # of what was reported
         self._fences: dict[int, int] = {}  # volume -> the epoch that this gateway has, or closed all below of
 
     @property
@@ -241,17 +245,11 @@ class ClusterBodyStore:
         return self.room()
 
     def room(self) -> Space:
-        """Return the room for users' bytes by the nodes' last reports; a file system shared by nodes counts once."""
-        held = free = 0
-        available: dict[str, int] = {}
-        for link in self._links.values():
-            if link.stat is not None:
-                held += link.stat.held_bytes
-                free += link.stat.held_bytes - link.stat.live_bytes
-                name = link.stat.filesystem
-                available[name] = max(available.get(name, 0), link.stat.available_bytes)
-        new = sum(available.values())
-        return Space((held + new) // self._ring.copies, (free + new) // self._ring.copies)
+        """Return the room for users' bytes by the nodes' last reports."""
+        stats = tuple([link.stat for link in self._links.values() if link.stat is not None])
+        if stats != self._reported:  # every WRITE asks, and reports are seconds old
+            self._reported, self._space = stats, space_of(self._ring.copies, stats)
+        return self._space
 
     async def states(self) -> list[NodeState]:
         """Return every node, by number."""

@@ -122,14 +122,14 @@ def test_an_installation_is_set_up_served_looked_at_and_stopped(installation: In
         assert facts["state"] == "running"
         assert facts["s3"]["endpoint"] == f"http://127.0.0.1:{s3}"
         assert (facts["nfs"]["host"], facts["nfs"]["port"], facts["nfs"]["mount_port"]) == ("127.0.0.1", nfs, mount)
-        assert [export["path"] for export in facts["exports"]] == ["/data"]
+        assert [export["path"] for export in facts["exports"]] == ["/"]
         assert [volume["name"] for volume in facts["volumes"]] == ["data"]
         assert facts["accounts"][0]["access_keys"] == [key["access_key"]]
         assert [node["up"] for node in facts["nodes"]] == [True, True, True]
         assert installation.json("check")["clean"] is True
         assert installation.json("account", "key", "show") == key
         assert [bucket["name"] for bucket in installation.json("bucket", "list")] == ["data"]
-        assert [export["path"] for export in installation.json("export", "list")] == ["/data"]
+        assert [export["path"] for export in installation.json("export", "list")] == ["/"]
         assert "127.0.0.1" in installation.gatefold("status").stdout
 
         second = installation.gatefold("serve", check=False)

@@ -224,3 +224,25 @@ def test_peers_that_take_no_replies_leave_room_for_others_however_many_they_are(
     other = wire.connect("192.0.2.1")
     other.dataReceived(getattr_call(1, file, nfs.cred) + framed(read[2]))
     assert taken(other) == [1, 2]
+
+
+def test_who_takes_no_replies_does_not_keep_what_others_need_for_their_records(hall):
+    slow = SlowWriters(hall)
+    nfs = hall.client()
+    read = framed(call_bytes(1, NFS_PROGRAM, 3, 6, args3.READ3args(slow.file, 0, 10), nfs.cred))
+    for connection in slow.connections[:4]:
+        connection.transport.takes = False
+        connection.dataReceived(slow.call[:8] + slow.call[8 : RECORD // 2])
+        connection.pauseProducing()
+    waiting = slow.connections[4]
+    sent = slow.send(waiting, 0, RECORD)
+    assert not waiting.transport.reading
+    slow.connections[5].dataReceived(read)
+    for _ in range(8):
+        slow.wire.clock.advance(2.0)
+    assert [each.transport.state for each in slow.connections[:4]] == ["closed"] * 4
+    for each in slow.connections[:4]:
+        each.connectionLost()
+    slow.wire.turn()
+    slow.send(waiting, sent, len(slow.call))
+    assert xids(waiting) == [5]

@@ -39,11 +39,6 @@ class AuthType(Enum):
     V4_FORM = "AWS4-HMAC-SHA256 form"
     V2_FORM = "AWS form"
 
-    @property
-    def form(self) -> bool:
-        """Return whether it is a policy that was signed."""
-        return self in (AuthType.V4_FORM, AuthType.V2_FORM)
-
 
 class PayloadMode(Enum):
     """How a request protects its body; the values are those of x-amz-content-sha256."""
@@ -78,4 +73,5 @@ class Identity(Struct, frozen=True):
     ]  # with the x-amz-* headers that a presigned URL carries as parameters; of a form, its fields
     params: dict[str, str]  # without those of authentication
     chunks: ChunkSigner | None = None  # the chain for signed chunks
-    length: tuple[int, int] | None = None  # least and greatest bytes of the body that a policy allows
+    form: bool = False  # headers and parameters are the fields of a POST form
+    length: tuple[int, int] | None = None  # least and greatest bytes of a form's file

@@ -53,7 +53,7 @@ def verify_form4(received: Received, mode: PayloadMode, credentials: Credentials
     right = sigv4.sign(key, fields["policy"].encode().decode("latin-1"))
     _check_signature(credential, scope.access_key, right, fields["x-amz-signature"])
     assert credential is not None
-    return _identity(received, AuthType.V4_FORM, mode, credential)
+    return _allowed(received, AuthType.V4_FORM, mode, credential)
 
 
 def verify_form2(received: Received, mode: PayloadMode, credentials: Credentials) -> Identity:
@@ -64,7 +64,7 @@ def verify_form2(received: Received, mode: PayloadMode, credentials: Credentials
     right = sigv2.sign(secret, fields["policy"].encode().decode("latin-1"))
     _check_signature(credential, fields["awsaccesskeyid"], right, fields["signature"])
     assert credential is not None
-    return _identity(received, AuthType.V2_FORM, mode, credential)
+    return _allowed(received, AuthType.V2_FORM, mode, credential)
 
 
 def _fields(received: Received, needed: tuple[str, ...]) -> Mapping[str, str]:
@@ -92,14 +92,14 @@ def _check_signature(credential: Credential | None, access_key: str, right: str,
         raise S3Error("SignatureDoesNotMatch", AWSAccessKeyId=access_key)
 
 
-def _identity(received: Received, auth: AuthType, mode: PayloadMode, credential: Credential) -> Identity:
+def _allowed(received: Received, auth: AuthType, mode: PayloadMode, credential: Credential) -> Identity:
     """Return what the policy lets the form say; raise S3Error for anything else in it."""
     assert received.form is not None
     policy = parse_policy(received.form["policy"])
     check_policy(policy, received.form, received.target.bucket, received.now)
-    params = {name: value for name, value in received.form.items() if name in PARAMETERS}
     headers = _object_headers(received.form)
-    return Identity(credential, auth, mode, None, headers, params, None, policy.length)
+    params = {name: value for name, value in received.form.items() if name in PARAMETERS}
+    return Identity(credential, auth, mode, None, headers, params, form=True, length=policy.length)
 
 
 def _object_headers(fields: Mapping[str, str]) -> dict[str, str]:

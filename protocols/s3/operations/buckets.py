@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from foundation.errors import InvalidName
+from namespace import bucket_names
 from protocols.s3.call import Answer, xml_answer
 from protocols.s3.codec.errors import S3Error
 from protocols.s3.codec.listing import list_document, parse_list
@@ -18,18 +19,16 @@ if TYPE_CHECKING:
 #: The region whose name S3 leaves out of locations.
 _UNNAMED_REGION = "us-east-1"
 _MAX_CONFIGURATION_BYTES = 16 << 10
-_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9-]*(\.[a-z0-9][a-z0-9-]*)*")
-_IP_ADDRESS = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+")
-_MIN_NAME, _MAX_NAME = 3, 63
-_RESERVED = (("xn--", "sthree-", "amzn-s3-demo-"), ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"))
+#: What of a wrong name is told back.
+_SHOWN_NAME = 63
 
 
 def check_bucket_name(name: str) -> None:
-    """Raise S3Error InvalidBucketName unless *name* may be a new bucket's (S3 "Bucket naming rules")."""
-    fits = _MIN_NAME <= len(name) <= _MAX_NAME and _BUCKET_NAME.fullmatch(name) and not _IP_ADDRESS.fullmatch(name)
-    ends_well = not name.endswith("-") and "-." not in name
-    if not (fits and ends_well) or name.startswith(_RESERVED[0]) or name.endswith(_RESERVED[1]):
-        raise S3Error("InvalidBucketName", BucketName=name[:_MAX_NAME])
+    """Raise S3Error InvalidBucketName unless *name* may be a new bucket's."""
+    try:
+        bucket_names.check_bucket_name(name)
+    except InvalidName as error:
+        raise S3Error("InvalidBucketName", BucketName=name[:_SHOWN_NAME]) from error
 
 
 async def create_bucket(call: Call) -> Answer:

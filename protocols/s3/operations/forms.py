@@ -72,7 +72,7 @@ def form_key(params: dict[str, str]) -> str:
 async def post_object(call: Call) -> Answer:
     """Answer PostObject: what is announced and allowed of the file is proven before it becomes the object's."""
     form = call.form
-    if form is None or not call.identity.auth.form:
+    if form is None or not call.identity.form:
         raise S3Error("PreconditionFailed", Condition="Bucket POST must be of the enclosure-type multipart/form-data")
     intake = Intake(call.identity, None, form)
     intake.prove_default()

@@ -38,6 +38,14 @@ def test_the_greeting_has_everything_to_begin_with() -> None:
     assert "others" not in text
 
 
+def test_where_all_buckets_are_exported_the_first_of_them_and_all_can_be_mounted() -> None:
+    facts = FACTS | {"exports": [{"path": "/"}, {"path": "/data/sub"}]}
+    mounts = [line.split()[-2] for line in greeting(config("0.0.0.0"), facts) if "mount -t nfs" in line]
+    assert mounts[:3] == ["127.0.0.1:/data", "127.0.0.1:/", "127.0.0.1:/data/sub"]
+    assert mounts[3].endswith(":/data"), "for other hosts"
+    assert len(list(greeting(config(), facts | {"volumes": []}))) == len(list(greeting(config(), facts))) - 1
+
+
 def test_open_to_all_interfaces_it_also_speaks_to_other_hosts_and_warns() -> None:
     text = "\n".join(greeting(config("0.0.0.0"), FACTS))
     assert "127.0.0.1:/data" in text, "the line for this machine"

@@ -8,6 +8,7 @@ from nfs_client import PROC, auth_sys, call_bytes
 from nfs_fake_namespace import FakeNamespace
 
 from foundation.aio import deliver
+from foundation.clock import ManualClock
 from protocols.nfs.codec import mount as mount_wire
 from protocols.nfs.codec import rpc
 from protocols.nfs.codec.nfs3_results import unpack_result
@@ -18,33 +19,36 @@ from protocols.nfs.exports import Export, Exports
 from protocols.nfs.handles import HandleCodec
 from protocols.nfs.mount import Mount, MountTable
 from protocols.nfs.nfs3 import Nfs3
+from protocols.nfs.tops import Tops
 
 if TYPE_CHECKING:
     from namespace.api import FileId
 
 KEY = bytes(range(32))
 HOST = "192.0.2.7"
-BUCKET = Export("/bucket", 1, ("192.0.2.0/24",), squash="none")
+BUCKET = Export("/bucket", ("192.0.2.0/24",), squash="none")
 
 
 class Door:
     """Everything behind the transports; `nfs` and `mount` send one call each and return what came back."""
 
-    def __init__(self, *exports: Export, volumes: tuple[int, ...] = (1, 2)) -> None:
-        self.namespace = FakeNamespace(volumes)
+    def __init__(self, *exports: Export, volumes: tuple[int, ...] = (1, 2), namespace: Any = None) -> None:
+        self.namespace: Any = namespace or FakeNamespace(volumes)
+        self.clock = ManualClock()
         self.exports = Exports(exports or (BUCKET,))
         self.handles = HandleCodec(KEY)
-        mounts = MountTable()
-        self.program = Nfs3(self.namespace, self.exports, self.handles)
+        mounts, tops = MountTable(), Tops(self.namespace)
+        self.program = Nfs3(self.namespace, self.exports, tops, self.handles)
         self.dispatcher = Dispatcher(
             [
                 self.program,
-                *(Mount(version, self.namespace, self.exports, self.handles, mounts) for version in (1, 3)),
+                *(Mount(version, self.exports, tops, self.handles, mounts, self.clock) for version in (1, 3)),
             ]
         )
         self.cred = auth_sys(1000, 100, (7, 8))
         self.host = HOST
-        self.root = self.handle(self.namespace.roots[1].attr.file)
+        self.port = 999
+        self.root = b"" if namespace else self.handle(self.namespace.roots[1].attr.file)
 
     def handle(self, file: FileId, export: int = 0) -> bytes:
         return self.handles.encode(file, export)
@@ -54,7 +58,7 @@ class Door:
 
     def message(self, message: bytes, *, datagram: bool = False) -> bytes | None:
         """Return the reply message, or None for none."""
-        peer = Peer(self.host, 999, self.host.startswith("127."), datagram)
+        peer = Peer(self.host, self.port, self.host.startswith("127."), datagram)
         call = self.dispatcher.open(message, peer)
         if not isinstance(call, Call):
             return call

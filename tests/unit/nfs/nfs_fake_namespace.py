@@ -50,6 +50,25 @@ class Node:
         self.verf: bytes | None = None
 
 
+class FakeTop:
+    """The names of the fake volumes, and no directory that shows them."""
+
+    def __init__(self, namespace: FakeNamespace) -> None:
+        self._namespace = namespace
+        self.names = {1: "bucket", 2: "other"}
+
+    async def name_of(self, vol: int) -> str:
+        if vol not in self.names:
+            raise errors.StaleHandle(str(vol))
+        return self.names[vol]
+
+    async def root_of(self, bucket: str) -> FileId:
+        for vol, name in self.names.items():
+            if name == bucket:
+                return await self._namespace.root(vol)
+        raise errors.BucketNotFound(bucket)
+
+
 class FakeNamespace:
     def __init__(self, volumes: tuple[int, ...] = (1,)) -> None:
         self._inos = itertools.count(100)
@@ -57,6 +76,7 @@ class FakeNamespace:
         self._ticks = itertools.count(NOW_NS)
         self._nodes: dict[FileId, Node] = {}
         self.roots = {vol: self._node(vol, FileType.DIRECTORY, None, ino=1) for vol in volumes}
+        self.top: Any = FakeTop(self)
         self.fail_with: BaseException | None = None
         self.hold: Promise[None] | None = None
         self.callers: list[Caller] = []

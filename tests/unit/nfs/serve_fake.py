@@ -43,7 +43,7 @@ async def serve(options: argparse.Namespace) -> None:
     server = NfsServer(
         reactor=LOOP,
         namespace=namespace,
-        exports=Exports([Export("/bucket", 1, ("127.0.0.0/8",), squash="none")]),
+        exports=Exports([Export("/bucket", ("127.0.0.0/8",), squash="none")]),
         handle_key=bytes(32),
         clock=SystemClock(LOOP),
         listen="127.0.0.1",

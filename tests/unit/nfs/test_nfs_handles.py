@@ -35,7 +35,7 @@ def test_every_process_with_the_key_makes_the_same_handle():
     assert HandleCodec(KEY).encode(FILE, 0) == HandleCodec(bytes(KEY)).encode(FILE, 0)
 
 
-def test_no_bit_of_a_handle_can_be_changed():
+def test_n01_no_bit_of_a_handle_can_be_changed():
     codec = HandleCodec(KEY)
     good = codec.encode(FILE, 0)
     codec.decode(good)
@@ -44,18 +44,18 @@ def test_no_bit_of_a_handle_can_be_changed():
 
 
 @pytest.mark.parametrize("length", [0, 1, 19, 20, 31, 33, 64])
-def test_a_handle_of_another_length_is_refused(length):
+def test_n01_a_handle_of_another_length_is_refused(length):
     codec = HandleCodec(KEY)
     good = codec.encode(FILE, 0)
     assert refused(codec, good.ljust(64, b"\0")[:length])
 
 
 @given(st.binary(max_size=64))
-def test_random_bytes_are_refused(handle):
+def test_n01_random_bytes_are_refused(handle):
     assert refused(HandleCodec(KEY), handle)
 
 
-def test_the_handle_of_another_installation_is_refused():
+def test_n01_the_handle_of_another_installation_is_refused():
     assert refused(HandleCodec(KEY), HandleCodec(b"another key, of 32 bytes exactly").encode(FILE, 0))
 
 

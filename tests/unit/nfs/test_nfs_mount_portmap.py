@@ -10,6 +10,8 @@ from protocols.nfs.codec import mount as wire
 from protocols.nfs.codec import portmap as pmap
 from protocols.nfs.codec import rpc
 from protocols.nfs.codec.mount import mountstat3
+from protocols.nfs.codec.nfs3_args import GETATTR3args
+from protocols.nfs.codec.nfs3_types import nfsstat3
 from protocols.nfs.codec.xdr import Unpacker, decode
 from protocols.nfs.dispatch import Call, Dispatcher, Peer
 from protocols.nfs.exports import Export
@@ -19,7 +21,7 @@ from protocols.nfs.portmap import Portmap
 
 @pytest.fixture
 def door():
-    door = Door(BUCKET, Export("/gone", 9, ("192.0.2.0/24",)), Export("/hidden", 2, ("10.0.0.0/8",)))
+    door = Door(BUCKET, Export("/gone", ("192.0.2.0/24",)), Export("/hidden", ("10.0.0.0/8",)))
     root = door.namespace.roots[1].attr.file
     run(door.namespace.mkdir(Caller(0, 0), root, b"dir", SetAttr()))
     run(door.namespace.symlink(Caller(0, 0), root, b"link", b"dir", SetAttr()))
@@ -43,7 +45,7 @@ def test_version_1_gives_the_same_handle_in_its_32_bytes(door):
     assert door.mount(b"/bucket", version=1) == door.root
 
 
-def test_a_directory_below_an_export_mounts_as_the_caller(door):
+def test_n05_a_directory_below_an_export_mounts_as_the_caller(door):
     inner = run(door.namespace.lookup(Caller(0, 0), FileId(1, 1, 7), b"dir")).file.file
     door.namespace.callers.clear()
     assert door.mount(b"/bucket/dir") == door.handle(inner)
@@ -67,14 +69,14 @@ def test_a_directory_below_an_export_mounts_as_the_caller(door):
         (b"/\xff", mountstat3.MNT3ERR_ACCES),
     ],
 )
-def test_a_path_that_cannot_be_mounted_is_refused_by_its_reason(door, path, status):
+def test_n04_a_path_that_cannot_be_mounted_is_refused_by_its_reason(door, path, status):
     assert door.mount(path) == status
     assert door.mount(path, version=1) == status
 
 
 def test_a_sub_directory_export_mounts_at_its_own_top(door):
     top = run(door.namespace.lookup(Caller(0, 0), FileId(1, 1, 7), b"dir")).file.file
-    door.exports.replace([BUCKET, Export("/bucket/dir", 1, ("192.0.2.0/24",), top=top, id=9)])
+    door.exports.replace([BUCKET, Export("/bucket/dir", ("192.0.2.0/24",), id=9)])
     assert door.mount(b"/bucket/dir") == door.handle(top, 9)
 
 
@@ -82,6 +84,13 @@ def test_a_sub_directory_export_mounts_at_its_own_top(door):
     ("error", "status"),
     [
         (errors.NotPermitted(), mountstat3.MNT3ERR_PERM),
+        (errors.NotFound(), mountstat3.MNT3ERR_NOENT),
+        (errors.StaleHandle(), mountstat3.MNT3ERR_NOENT),
+        (errors.AccessDenied(), mountstat3.MNT3ERR_ACCES),
+        (errors.NotDirectory(), mountstat3.MNT3ERR_NOTDIR),
+        (errors.InvalidName(), mountstat3.MNT3ERR_INVAL),
+        (errors.NameTooLong(), mountstat3.MNT3ERR_NAMETOOLONG),
+        (errors.NotSupported(), mountstat3.MNT3ERR_NOTSUPP),
         (errors.Unavailable(), mountstat3.MNT3ERR_IO),
         (errors.Corrupt(), mountstat3.MNT3ERR_IO),
         (ZeroDivisionError(), mountstat3.MNT3ERR_SERVERFAULT),
@@ -90,6 +99,26 @@ def test_a_sub_directory_export_mounts_at_its_own_top(door):
 def test_what_goes_wrong_on_the_way_has_a_mount_status(door, error, status):
     door.namespace.fail_with = error
     assert door.mount(b"/bucket/dir") == status
+    door.namespace.fail_with = error
+    in_version_1 = status if status < mountstat3.MNT3ERR_NOTSUPP else mountstat3.MNT3ERR_IO
+    assert door.mount(b"/bucket/dir", version=1) == in_version_1
+
+
+def test_n04_names_may_have_any_bytes(door):
+    root = door.namespace.roots[1].attr.file
+    odd = b"\xff caf\xc3\xa9\n"
+    made = run(door.namespace.mkdir(Caller(0, 0), root, odd, SetAttr())).file.file
+    assert door.mount(b"/bucket/" + odd) == door.handle(made)
+
+
+def test_n09_a_secure_export_is_mounted_from_privileged_ports_alone(door):
+    door.exports.replace([Export("/bucket", ("192.0.2.0/24",), secure=True)])
+    door.port = 1023
+    handle = door.mount(b"/bucket")
+    door.ok("GETATTR", GETATTR3args(handle))
+    door.port = 1024
+    assert door.mount(b"/bucket") == mountstat3.MNT3ERR_ACCES
+    assert door.nfs("GETATTR", GETATTR3args(handle))[0] == nfsstat3.NFS3ERR_ACCES
 
 
 def mounts(door):

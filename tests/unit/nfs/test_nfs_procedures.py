@@ -3,14 +3,17 @@
 import pytest
 from door import BUCKET, Door
 from msgspec.structs import replace
+from nfs_calls import NAMES, arguments
 from nfs_client import PROC, call_bytes
 from twisted.logger import globalLogPublisher
 
 from foundation import errors
 from namespace.api import NOW, Caller, FileId
+from namespace.names import NAME_MAX
+from namespace.tree import LINK_MAX
+from namespace.view import MAX_SIZE
 from protocols.nfs.attributes import MAX_FILE_BYTES, fattr3_of, nfstime3_of, ns_of
 from protocols.nfs.codec import nfs3_args as args3
-from protocols.nfs.codec.nfs3_results import SIGNATURES
 from protocols.nfs.codec.nfs3_types import (
     SERVER_TIME,
     createhow3,
@@ -47,37 +50,6 @@ def make(door, name=b"file", directory=None):
 
 def mkdir(door, name=b"dir", directory=None):
     return door.ok("MKDIR", args3.MKDIR3args(door.at(name, directory), NO_ATTRS)).obj
-
-
-def arguments(door):
-    """Return arguments for every procedure, by name, about the root."""
-    root, at = door.root, door.at(b"name")
-    return {
-        "GETATTR": args3.GETATTR3args(root),
-        "SETATTR": args3.SETATTR3args(root, NO_ATTRS),
-        "LOOKUP": args3.LOOKUP3args(at),
-        "ACCESS": args3.ACCESS3args(root, 1),
-        "READLINK": args3.READLINK3args(root),
-        "READ": args3.READ3args(root, 0, 10),
-        "WRITE": args3.WRITE3args(root, 0, 1, SYNC, b"x"),
-        "CREATE": args3.CREATE3args(at, createhow3(createmode3.GUARDED)),
-        "MKDIR": args3.MKDIR3args(at, NO_ATTRS),
-        "SYMLINK": args3.SYMLINK3args(at, args3.symlinkdata3(NO_ATTRS, b"t")),
-        "MKNOD": args3.MKNOD3args(at, mknoddata3(ftype3.NF3FIFO)),
-        "REMOVE": args3.REMOVE3args(at),
-        "RMDIR": args3.RMDIR3args(at),
-        "RENAME": args3.RENAME3args(at, at),
-        "LINK": args3.LINK3args(root, at),
-        "READDIR": args3.READDIR3args(root, 0, bytes(8), 1000),
-        "READDIRPLUS": args3.READDIRPLUS3args(root, 0, bytes(8), 1000, 1000),
-        "FSSTAT": args3.FSSTAT3args(root),
-        "FSINFO": args3.FSINFO3args(root),
-        "PATHCONF": args3.PATHCONF3args(root),
-        "COMMIT": args3.COMMIT3args(root, 0, 0),
-    }
-
-
-NAMES = [signature.name for signature in SIGNATURES.values()]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -133,15 +105,13 @@ def test_a_client_outside_the_export_is_refused_with_a_good_handle(door, name):
 
 def test_the_namespace_is_told_who_asks(door):
     door.ok("GETATTR", args3.GETATTR3args(door.root))
-    door.exports.replace(
-        [Export("/bucket", 1, ("192.0.2.0/24",), read_only=True, squash="all", anon_uid=5, anon_gid=6)]
-    )
+    door.exports.replace([Export("/bucket", ("192.0.2.0/24",), read_only=True, squash="all", anon_uid=5, anon_gid=6)])
     door.ok("GETATTR", args3.GETATTR3args(door.root))
     assert door.namespace.callers == [Caller(1000, 100, frozenset({7, 8})), Caller(5, 6, read_only=True)]
 
 
 def test_a_change_through_a_read_only_export_is_refused(door):
-    door.exports.replace([Export("/bucket", 1, ("192.0.2.0/24",), read_only=True)])
+    door.exports.replace([Export("/bucket", ("192.0.2.0/24",), read_only=True)])
     assert door.nfs("MKDIR", arguments(door)["MKDIR"])[0] == nfsstat3.NFS3ERR_ROFS
 
 
@@ -278,7 +248,7 @@ def test_names_are_removed_moved_and_added(door):
 
 
 def test_names_do_not_cross_volumes():
-    door = Door(BUCKET, Export("/other", 2, ("192.0.2.0/24",)))
+    door = Door(BUCKET, Export("/other", ("192.0.2.0/24",)))
     other = door.handle(FileId(2, 1, 7))
     make(door)
     rename = args3.RENAME3args(door.at(b"file"), door.at(b"file", other))
@@ -299,6 +269,7 @@ def test_the_file_system_is_described(door):
     info = door.ok("FSINFO", args3.FSINFO3args(door.root))
     assert (info.rtmax, info.wtmax, info.maxfilesize, info.time_delta) == (1 << 20, 1 << 20, 2**63 - 1, 1)
     conf = door.ok("PATHCONF", args3.PATHCONF3args(door.root))
+    assert (info.maxfilesize, conf.linkmax, conf.name_max) == (MAX_SIZE, LINK_MAX, NAME_MAX), "as the namespace has it"
     assert (conf.name_max, conf.no_trunc, conf.case_preserving, conf.case_insensitive) == (255, True, True, False)
 
 
@@ -330,7 +301,7 @@ class TestSubDirectoryExport:
         inner = mkdir(door, b"inner", mkdir(door, b"sub"))
         self.top = door.handles.decode(door.ok("LOOKUP", args3.LOOKUP3args(door.at(b"sub"))).object).file
         self.inner = door.handles.decode(inner).file
-        door.exports.replace([Export("/bucket/sub", 1, ("192.0.2.0/24",), top=self.top, id=3)])
+        door.exports.replace([Export("/bucket/sub", ("192.0.2.0/24",), id=3)])
         return door
 
     def test_its_handles_and_its_file_system_are_its_own(self, sub):
