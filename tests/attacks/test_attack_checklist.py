@@ -23,9 +23,8 @@ LINES = {"A": 25, "C": 9, "P": 8, "X": 4, "H": 13, "S": 14, "N": 14}
 REASONS = {
     "A25": "there are no service accounts, no policies of users, and nothing is imported",
     "C09": "nothing is notified or replicated to an address that a client names",
-    "S09": "quotas, and a house without room: tests/integration/test_quotas.py and tests/faults",
-    "S11": "the cache of replies is bounded for each client: tests/unit/namespace/test_namespace_once.py",
-    "S12": "no lock manager is offered (ADR 0010)",
+    "S09": "there are no quotas; a house without room refuses and loses nothing: tests/faults/test_storage_faults.py",
+    "S12": "no lock manager is served (README: mount with nolock), so nobody is called back",
     "S13": "nothing is unpacked and nothing is queried",
 }
 _NAME = re.compile(r"(?<![A-Za-z0-9])([A-Za-z])(\d\d)(?![0-9])")

@@ -181,7 +181,9 @@ def test_h01_nothing_that_a_request_says_makes_a_second_header(house, value):
     assert list(house.namespace.buckets["bkt"]) == [b"key"]
 
 
-@pytest.mark.parametrize("line", ["x-amz-meta-a: b\0c", "x-amz-meta-a: b\rc", "x-amz-meta a: b", "x-amz-meta-a\0: b", ": b"])
+@pytest.mark.parametrize(
+    "line", ["x-amz-meta-a: b\0c", "x-amz-meta-a: b\rc", "x-amz-meta a: b", "x-amz-meta-a\0: b", ": b"]
+)
 def test_h01_a_header_that_http_does_not_know_is_refused(house, line):
     put = signed("V4_HEADER", "PUT", "/bkt/other", {}, b"hello").replace(b"\r\n", f"\r\n{line}\r\n".encode(), 1)
     connection = send(house, put, GET)
@@ -208,7 +210,9 @@ def test_h03_what_stands_between_chunks_is_bounded(house, endless):
 
 
 def test_h04_pipelined_requests_of_two_callers_are_answered_in_order_to_the_right_one(house, monkeypatch):
-    other = replace(CREDENTIAL, access_key="AKIDOTHER", secret="another secret", caller=CREDENTIAL.caller.__class__(7, 7))
+    other = replace(
+        CREDENTIAL, access_key="AKIDOTHER", secret="another secret", caller=CREDENTIAL.caller.__class__(7, 7)
+    )
     known = {CREDENTIAL.access_key: CREDENTIAL, other.access_key: other}
     monkeypatch.setattr(loop, "credentials", known.get)
     house = House()
@@ -234,7 +238,9 @@ def test_h04_pipelined_requests_of_two_callers_are_answered_in_order_to_the_righ
     assert statuses(send(house, forged).taken()) == [200, 403] * 10
 
 
-@pytest.mark.parametrize("long", [b"*" * 8000, b"a," * 8000, b'"' * 16_000, b"0" * 16_000, b" " * 16_000, b"-" * 16_000])
+@pytest.mark.parametrize(
+    "long", [b"*" * 8000, b"a," * 8000, b'"' * 16_000, b"0" * 16_000, b" " * 16_000, b"-" * 16_000]
+)
 def test_h07_every_header_is_read_in_linear_time(long):
     text = long.decode()
 
@@ -261,7 +267,7 @@ def test_h11_an_address_that_a_request_says_of_itself_is_believed_nowhere(house)
     lines = []
     globalLogPublisher.addObserver(lines.append)
     try:
-        spoofed = {name: "10.9.8.7" for name in ("X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Client-IP")}
+        spoofed = dict.fromkeys(("X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Client-IP"), "10.9.8.7")
         plain, said = (house.ask(signed("V4_HEADER", "GET", "/bkt/key", headers)) for headers in ({}, spoofed))
     finally:
         globalLogPublisher.removeObserver(lines.append)
@@ -272,7 +278,12 @@ def test_h11_an_address_that_a_request_says_of_itself_is_believed_nowhere(house)
 def test_h12_ten_thousand_ranges_are_none(house):
     many = "bytes=" + ",".join(f"{at}-{at}" for at in range(3000))
     assert house.ask(signed("V4_HEADER", "GET", "/bkt/key", {"Range": many}))[::2] == (200, b"hello")
-    for text, wanted in (("bytes=-0", 416), ("bytes=9223372036854775808-", 416), ("bytes=3-1", 200), ("bytes=0-0,0-0", 200)):
+    for text, wanted in (
+        ("bytes=-0", 416),
+        ("bytes=9223372036854775808-", 416),
+        ("bytes=3-1", 200),
+        ("bytes=0-0,0-0", 200),
+    ):
         assert house.ask(signed("V4_HEADER", "GET", "/bkt/key", {"Range": text}))[0] == wanted
 
 

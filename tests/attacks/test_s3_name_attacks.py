@@ -94,7 +94,9 @@ def test_p01_an_upload_is_named_by_its_id_alone(door, upload_id):
     others_are_as_they_were(door)
 
 
-@pytest.mark.parametrize("path", ["//x", "/%2f/x", "/../x", "/bkt%2f..%2fbucket/secret", "/bkt%2fx", "/BKT/x", "/./bkt/x"])
+@pytest.mark.parametrize(
+    "path", ["//x", "/%2f/x", "/../x", "/bkt%2f..%2fbucket/secret", "/bkt%2fx", "/BKT/x", "/./bkt/x"]
+)
 def test_p01_a_bucket_is_one_name_and_never_a_path(door, path):
     assert door.ask("GET", path).status in {400, 404}
     assert door.ask("PUT", path, body=b"v").status in {400, 404}

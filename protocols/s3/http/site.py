@@ -28,7 +28,7 @@ class Limits(Struct, frozen=True):
     """How much of the gateway one port and one client may hold."""
 
     connections: int = 4096
-    connections_per_address: int = 3072  # one address, though it be a proxy's, leaves room for others
+    connections_per_host: int = 3072  # one host, though it be a proxy, leaves room for others
     head_seconds: float = 20.0  # for a whole head, from its first byte
     idle_seconds: float = 90.0  # between requests
     stall_seconds: float = 60.0  # for the next piece of a body, either way
@@ -48,7 +48,7 @@ class Site(Factory):
         self.limits = limits
         self.draining = False
         self._connections: set[Connection] = set()
-        self._of_address: Counter[str] = Counter()
+        self._of_host: Counter[str] = Counter()
         self._empty: Promise[None] | None = None
         self._timer: Timer | None = None
         self._second = -1
@@ -78,19 +78,19 @@ class Site(Factory):
     def admit(self, connection: Connection) -> bool:
         """Count *connection* in, or return False: there are too many, or the port is closing."""
         too_many = len(self._connections) >= self.limits.connections
-        if self.draining or too_many or self._of_address[connection.peer] >= self.limits.connections_per_address:
+        if self.draining or too_many or self._of_host[connection.peer] >= self.limits.connections_per_host:
             return False
         self._connections.add(connection)
-        self._of_address[connection.peer] += 1
+        self._of_host[connection.peer] += 1
         return True
 
     def forget(self, connection: Connection) -> None:
         """Count *connection* out, if it was counted in."""
         if connection in self._connections:
             self._connections.remove(connection)
-            self._of_address[connection.peer] -= 1
-            if not self._of_address[connection.peer]:
-                del self._of_address[connection.peer]
+            self._of_host[connection.peer] -= 1
+            if not self._of_host[connection.peer]:
+                del self._of_host[connection.peer]
         if self._empty is not None and not self._connections and not self._empty.done:
             self._empty.resolve(None)
 
