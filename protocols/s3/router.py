@@ -122,7 +122,12 @@ _UNSERVED_HEADERS = (
     "x-amz-write-offset-bytes",
 )
 #: Headers served with one value only, and the error for any other.
-_ONE_VALUE = {"x-amz-acl": ("private", "NotImplemented"), "x-amz-storage-class": ("STANDARD", "InvalidStorageClass")}
+_ONE_VALUE = {
+    "x-amz-acl": ("private", "NotImplemented"),
+    "x-amz-bucket-object-lock-enabled": ("false", "NotImplemented"),  # rclone makes sure of its bucket with it
+    "x-amz-metadata-directive": ("REPLACE", "NotImplemented"),  # s3fs-fuse says so of puts, which replace all anyway
+    "x-amz-storage-class": ("STANDARD", "InvalidStorageClass"),
+}
 
 
 def route(method: str, level: Level, identity: Identity) -> Operation:
@@ -160,8 +165,8 @@ def _check_headers(headers: Mapping[str, str], served_here: frozenset[str]) -> N
     for name, value in headers.items():
         if not name.startswith("x-amz-") or name in served_here:
             continue
-        if name.startswith(_UNSERVED_HEADERS):
-            raise S3Error("NotImplemented", Header=name)
         served = _ONE_VALUE.get(name)
+        if served is None and name.startswith(_UNSERVED_HEADERS):
+            raise S3Error("NotImplemented", Header=name)
         if served is not None and value != served[0]:
             raise S3Error(served[1], Header=name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import tracemalloc
+from types import SimpleNamespace
 
 import pytest
 from hall import run
@@ -102,7 +103,10 @@ def test_s10_strangers_are_refused_fast_and_never_reach_the_namespace():
     assert house.namespace.error is not None
 
 
-def test_s10_a_thousand_different_strangers_leave_nothing_behind():
+def test_s10_a_thousand_different_strangers_leave_nothing_behind(monkeypatch):
+    monkeypatch.setattr(
+        "protocols.s3.door._access", SimpleNamespace(info=lambda *_args, **_how: None)
+    )  # nobody has begun to take Twisted's log, so it is kept
     house = House()
     connection = house.connect()
     template = signed("V4_QUERY", "GET", "/none/key")
@@ -118,7 +122,7 @@ def test_s10_a_thousand_different_strangers_leave_nothing_behind():
     flood(500)
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    assert grown < 200 << 10
+    assert grown < 100 << 10
 
 
 def test_s14_names_of_strangers_are_hashed_with_a_seed_that_nobody_knows():

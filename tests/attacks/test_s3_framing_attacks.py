@@ -1,4 +1,4 @@
-"""Attacks with XML, headers and HTTP framing at the S3 door; letters and numbers of the project's security checklist."""
+"""Attacks with XML, headers and HTTP framing at the S3 door; ids are those of the security checklist."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ def _trusted(received: Received, *_: Any) -> Identity:
 
 
 def trusted(data: bytes) -> None:
-    """Send a request that need not be signed: target and headers are the first lines, the body is behind a blank one."""
+    """Send a request that need not be signed: target and headers are the first lines, the body follows a blank one."""
     head, _, content = data.partition(b"\n\n")
     lines = head.split(b"\n")
     request = [lines[0] + b" HTTP/1.1", b"Host: localhost", *lines[1:], b"Content-Length: %d" % len(content), b"", b""]

@@ -38,8 +38,8 @@ DOCUMENTS = {
     "CreateBucketConfiguration": b"<?xml version='1.0'?><CreateBucketConfiguration xmlns='http://s3.amazonaws.com/doc/"
     b"2006-03-01/'><LocationConstraint>eu-west-1</LocationConstraint></CreateBucketConfiguration>",
     "Tagging": b"<Tagging><TagSet><Tag><Key>k</Key><Value>v</Value></Tag></TagSet></Tagging>",
-    "AccessControlPolicy": b"<AccessControlPolicy><Owner><ID>f</ID></Owner><AccessControlList><Grant><Grantee xmlns:xsi="
-    b"'http://www.w3.org/2001/XMLSchema-instance' xsi:type='CanonicalUser'><ID>f</ID></Grantee><Permission>READ"
+    "AccessControlPolicy": b"<AccessControlPolicy><Owner><ID>f</ID></Owner><AccessControlList><Grant><Grantee"
+    b" xmlns:xsi='http://www.w3.org/2001/XMLSchema-instance' xsi:type='CanonicalUser'><ID>f</ID></Grantee><Permission>READ"
     b"</Permission></Grant></AccessControlList></AccessControlPolicy>",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from works import Work, done_right, each_work
+from works import WORKS, Work, done_right, each_work
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from place import Place
 
 
-@pytest.mark.parametrize(("work", "size"), each_work())
+#: In `make test` git works only while the gateway is killed, which shows no less.
+_SMALL = [work.name for work in WORKS if work.name != "git"]
+
+
+@pytest.mark.parametrize(("work", "size"), each_work(_SMALL))
 def test_on_a_mount(place: Place, tmp_path: Path, work: Work, size: str):
     (tmp_path / "quiet").touch()
     with place.start(work.script(size, tmp_path), shares=(tmp_path,)) as guest:

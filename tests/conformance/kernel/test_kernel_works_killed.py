@@ -27,7 +27,7 @@ def hurt_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         house.remove()
 
 
-@pytest.mark.parametrize(("work", "size"), each_work(small=("git", "exerciser", "sqlite")))
+@pytest.mark.parametrize(("work", "size"), each_work(["git"]))
 def test_while_the_gateway_is_killed(hurt_house: House, lab: KernelLab, tmp_path: Path, work: Work, size: str):
     place = Place(hurt_house, lab)
     most = 2 if size == work.small else _MOST_KILLS

@@ -58,7 +58,7 @@ WORKS = (
 )
 
 
-def each_work(small: Iterable[str] = tuple(work.name for work in WORKS)) -> list[object]:
+def each_work(small: Iterable[str]) -> list[object]:
     """Return parameters (work, size): those named *small* in their small size, all in their large one."""
     few = [pytest.param(work, work.small, id=work.promise) for work in WORKS if work.name in small]
     return few + [

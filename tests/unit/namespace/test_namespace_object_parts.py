@@ -28,7 +28,7 @@ SIZE = 10
 
 @pytest.fixture
 def hall(monkeypatch):
-    monkeypatch.setattr("namespace.multipart.PART_MIN_BYTES", SIZE)
+    monkeypatch.setattr("namespace.completion.PART_MIN_BYTES", SIZE)
     return ObjectHall()
 
 

@@ -17,7 +17,7 @@ ETAG = f'"{hashlib.md5(b"body").hexdigest()}"'
 
 @pytest.fixture
 def door(monkeypatch):
-    monkeypatch.setattr("namespace.multipart.PART_MIN_BYTES", len(ONE))
+    monkeypatch.setattr("namespace.completion.PART_MIN_BYTES", len(ONE))
     door = ObjectDoor()
     door.put(
         "src",

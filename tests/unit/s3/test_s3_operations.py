@@ -99,6 +99,15 @@ def test_a11_a_put_that_is_not_what_it_says_stores_nothing(house, headers, wante
     assert house.namespace.finished == 0
 
 
+def test_headers_that_ask_for_what_is_done_anyway_are_taken_with_that_value_alone(house):
+    for method, path, name, value, other in (
+        ("PUT", "/bk5", "x-amz-bucket-object-lock-enabled", "false", "true"),
+        ("PUT", "/bkt/key", "x-amz-metadata-directive", "REPLACE", "COPY"),
+    ):
+        assert ask(house, method, path, {name: value})[0] == 200
+        assert code(ask(house, method, path, {name: other})) == "NotImplemented"
+
+
 def test_a_proven_checksum_is_kept_and_shown_with_the_whole_object_only(house):
     assert put(house, headers={"x-amz-checksum-crc32": CRC32})[1]["x-amz-checksum-crc32"] == CRC32
     mode = {"x-amz-checksum-mode": "ENABLED"}

@@ -21,7 +21,7 @@ KINDS = [
 
 @pytest.fixture
 def door(monkeypatch):
-    monkeypatch.setattr("namespace.multipart.PART_MIN_BYTES", len(ONE))
+    monkeypatch.setattr("namespace.completion.PART_MIN_BYTES", len(ONE))
     return ObjectDoor()
 
 

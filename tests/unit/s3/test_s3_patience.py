@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from loop import House, parse_answer
 from signing import sign, signed, wire
+from twisted.logger import capturedLogs
 
 from foundation.aio import Promise
 from foundation.errors import BucketNotFound, NoReply
@@ -106,6 +107,16 @@ def test_a_client_that_went_away_ends_the_waiting_and_not_the_copy(house):
     house.clock.advance(30)
     house.namespace.outcome.resolve(COPIED)
     assert connection.taken() == b""
+
+
+def test_a_bug_is_logged_even_if_its_client_has_gone(house):
+    connection = asked(house)
+    house.clock.advance(10)
+    connection.lose()
+    house.clock.advance(10)
+    with capturedLogs() as logged:
+        house.namespace.outcome.fail(RuntimeError("bug"))
+    assert "its client had gone" in logged[0]["log_format"]
 
 
 def test_http_1_0_waits_for_the_answer_that_it_can_tell_the_end_of(house):

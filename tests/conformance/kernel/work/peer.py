@@ -33,7 +33,7 @@ def answer(line: str, names: dict[str, object]) -> dict[str, object]:
 
 def main(share: Path) -> None:
     names: dict[str, object] = {}
-    exec("import fcntl, mmap, os, shutil, stat, subprocess\nfrom pathlib import Path", names)
+    exec("import fcntl, mmap, os, shutil, stat, subprocess\nfrom pathlib import Path\nTOP = Path.cwd()", names)
     number = 1
     while True:
         ask = share / f"{number}.ask"
