@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from hall import MemoryHall, run
@@ -16,6 +17,8 @@ from protocols.nfs.exports import Export, Exports
 from protocols.nfs.handles import HandleCodec
 from protocols.nfs.mount import Mount, MountTable
 from protocols.nfs.nfs3 import Nfs3
+from protocols.nfs.replies import ReplyCache
+from protocols.nfs.tops import Tops
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 HOST = "192.0.2.7"
 STRANGER = "198.51.100.1"
 NETWORK = ("192.0.2.0/24",)
+#: Of all clients: a call that has another's xid and bytes would be answered by its reply.
+_XIDS = itertools.count(1)
 #: Looks, and leaves no access time behind.
 _WATCHER = Caller(0, 0, read_only=True)
 
@@ -38,18 +43,20 @@ class NfsHall(MemoryHall):
         self.export()
         self.handles = HandleCodec(bytes(range(32)))
         self.mounts = MountTable()
+        self.tops = Tops(self.ns)
+        self.replies = ReplyCache(self.clock)
 
     def export(self, *, read_only: bool = False, squash: Any = "none") -> None:
         """Export both buckets by these rules from now on."""
-        volumes = (("/bucket", self.vol), ("/other", self.other_vol))
-        self.exports.replace(Export(path, vol, NETWORK, read_only, squash) for path, vol in volumes)
+        self.exports.replace(Export(path, NETWORK, read_only, squash) for path in ("/bucket", "/other"))
 
     def client(self, cred: rpc.opaque_auth | None = None, host: str = HOST, namespace: Any = None) -> HallClient:
         """Return a client at *host* who says it is *cred*; *namespace* stands in for the real one."""
-        verbs = namespace or self.ns
-        programs: list[Any] = [Nfs3(verbs, self.exports, self.handles)]
-        programs += [Mount(version, verbs, self.exports, self.handles, self.mounts) for version in (1, 3)]
-        return HallClient(Dispatcher(programs), host, cred or auth_sys())
+        programs: list[Any] = [Nfs3(namespace or self.ns, self.exports, self.tops, self.handles)]
+        programs += [
+            Mount(version, self.exports, self.tops, self.handles, self.mounts, self.clock) for version in (1, 3)
+        ]
+        return HallClient(Dispatcher(programs, self.replies), host, cred or auth_sys())
 
     def tree(self) -> dict[bytes, tuple[Any, Any]]:
         """Return every path of both buckets with its attributes, and its bytes, text or number."""
@@ -101,11 +108,12 @@ class HallClient(NfsClient):
     def rpc(
         self, prog: int, vers: int, proc: int, args: XdrStruct | bytes = b"", cred: rpc.opaque_auth | None = None
     ) -> Unpacker:
-        message = self.message(call_bytes(77, prog, vers, proc, args, cred))
+        xid = next(_XIDS)
+        message = self.message(call_bytes(xid, prog, vers, proc, args, cred))
         assert message is not None
         unpacker = Unpacker(message)
         reply = rpc.unpack_reply(unpacker)
-        assert reply.xid == 77
+        assert reply.xid == xid
         if reply.accepted != rpc.accept_stat.SUCCESS:
             raise RpcFailed(reply)
         return unpacker

@@ -265,7 +265,7 @@ def test_P05_nothing_is_above_the_root_of_an_export(scene):
     parent = next(each for each in nfs.readdirplus(scene.root) if each.name == b"..")
     assert (parent.fileid, parent.name_handle) == (nfs.getattr(scene.root).fileid, scene.root)
     top = hall.handles.decode(scene.directory).file
-    hall.exports.replace([Export("/bucket/directory", hall.vol, NETWORK, squash="none", top=top, id=4)])
+    hall.exports.replace([Export("/bucket/directory", NETWORK, squash="none", id=4)])
     root = nfs.mount("/bucket/directory")
     assert nfs.lookup(root, b"..") == root
     parent = next(each for each in nfs.readdirplus(root) if each.name == b"..")

@@ -207,6 +207,7 @@ class _Door:
 
 
 _door: list[_Door] = []
+_xids = itertools.count()
 
 
 def _the_door() -> _Door:
@@ -236,7 +237,8 @@ def door_call(data: bytes) -> None:
     door = _the_door()
     connection = door.connect()
     args = door.placed(data[1:])
-    connection.dataReceived(framed(call_bytes(9, NFS_PROGRAM, 3, number, args, auth_sys())))
+    xid = next(_xids)  # the same call again would be answered by the same reply, and not run
+    connection.dataReceived(framed(call_bytes(xid, NFS_PROGRAM, 3, number, args, auth_sys())))
     [reply] = door.finish(connection)
     unpacker = Unpacker(reply)
     head = rpc.unpack_reply(unpacker)
