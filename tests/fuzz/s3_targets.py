@@ -39,8 +39,8 @@ DOCUMENTS = {
     b"2006-03-01/'><LocationConstraint>eu-west-1</LocationConstraint></CreateBucketConfiguration>",
     "Tagging": b"<Tagging><TagSet><Tag><Key>k</Key><Value>v</Value></Tag></TagSet></Tagging>",
     "AccessControlPolicy": b"<AccessControlPolicy><Owner><ID>f</ID></Owner><AccessControlList><Grant><Grantee"
-    b" xmlns:xsi='http://www.w3.org/2001/XMLSchema-instance' xsi:type='CanonicalUser'><ID>f</ID></Grantee><Permission>READ"
-    b"</Permission></Grant></AccessControlList></AccessControlPolicy>",
+    b" xmlns:xsi='http://www.w3.org/2001/XMLSchema-instance' xsi:type='CanonicalUser'><ID>f</ID></Grantee>"
+    b"<Permission>READ</Permission></Grant></AccessControlList></AccessControlPolicy>",
 }
 
 
