@@ -74,6 +74,11 @@ def test_mb_cp_ls_rm_and_rb(aws: Aws, bucket: str):
     aws("s3", "rb", f"s3://{bucket}")
 
 
+def test_a_missing_key_and_a_missing_bucket_are_errors(aws: Aws):
+    aws("s3", "cp", f"s3://{aws.house.bucket}/no/such/key", "x", ok=False)
+    aws("s3", "ls", "s3://no-such-bucket-here", ok=False)
+
+
 def test_rb_force_empties_a_bucket_and_removes_it(aws: Aws, bucket: str):
     fill(aws.folder / "tree", {"a": b"1", "b/c": b"2", "b/d/e": b"3"})
     aws("s3", "mb", f"s3://{bucket}")
@@ -92,6 +97,8 @@ def test_a_tree_goes_there_and_back_by_sync_and_the_second_time_nothing_moves(aw
     assert aws("s3", "sync", folder.url, "back") == ""
     assert found(aws.folder / "back") == tree
     assert len(aws("s3", "ls", folder.url, "--recursive").splitlines()) == 40
+    aws("s3", "rm", folder.url, "--recursive", "--only-show-errors")
+    assert folder.digests() == {}
 
 
 def test_sync_fetches_what_nfs_edited_and_nothing_else(aws: Aws, folder: Folder):
