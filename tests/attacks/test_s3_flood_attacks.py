@@ -127,3 +127,24 @@ def test_s10_a_thousand_different_strangers_leave_nothing_behind(monkeypatch):
 
 def test_s14_names_of_strangers_are_hashed_with_a_seed_that_nobody_knows():
     assert sys.flags.hash_randomization == 1
+
+
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+def test_s01_a_body_that_drips_is_cut_off_although_it_never_stalls(framing):
+    house = House()
+    house.namespace.buckets["bkt"] = {}
+    request = signed("V4_HEADER", "PUT", "/bkt/key", {"x-amz-content-sha256": "UNSIGNED-PAYLOAD"}, b"x")[:-1]
+    drop = b"x"
+    if framing == "chunks":
+        request, drop = request.replace(b"Content-Length: 1", b"Transfer-Encoding: chunked"), b"1\r\nx\r\n"
+    else:
+        request = request.replace(b"Content-Length: 1", b"Content-Length: 1000000")
+    connection = house.connect()
+    connection.protocol.dataReceived(request)
+    for _ in range(58):
+        house.clock.advance(1)
+        connection.protocol.dataReceived(drop)
+        assert connection.taken() == b""
+    house.clock.advance(4)
+    assert b"RequestTimeout" in connection.taken()
+    assert (house.namespace.aborted, house.namespace.buckets) == (1, {"bkt": {}})
