@@ -169,6 +169,7 @@ class Door:
             # A body that cannot be read is found out before 200 is said.
             first = await stream.next()
             exchange.begin(answer.status, headers, answer.length, first)
+            del first  # a client that does not read must not hold it
             await exchange.room()
             while exchange.left:
                 await exchange.write(await stream.next())

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 #: Modules that add targets when they are imported.
-MODULES = ("nfs_targets",)
+MODULES = ("nfs_targets", "s3_targets", "s3_door_targets")
 
 
 @dataclass(frozen=True)

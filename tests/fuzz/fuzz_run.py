@@ -14,7 +14,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
-sys.path[:0] = [str(path) for path in (REPOSITORY, HERE.parent, HERE.parent / "rpc", HERE)]
+sys.path[:0] = [str(path) for path in (REPOSITORY, HERE.parent, HERE.parent / "rpc", HERE.parent / "unit/s3", HERE)]
 
 WORK = REPOSITORY / ".fuzz"
 INPUT_SECONDS = 10

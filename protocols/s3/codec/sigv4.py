@@ -22,7 +22,6 @@ SERVICE = "s3"
 TERMINATOR = "aws4_request"
 
 _UNRESERVED = re.compile(rb"[A-Za-z0-9._~/-]*")
-_SPACES = re.compile("[ \t]+")
 _HEADER = re.compile(
     r"AWS4-HMAC-SHA256 +Credential=([^, ]{1,256}), *SignedHeaders=([^, ]{1,4096}), *Signature=([0-9a-f]{64})"
 )
@@ -81,8 +80,10 @@ def canonical_headers(headers: Mapping[str, str], names: Sequence[str]) -> str:
     lines = []
     for name in names:
         value = headers[name]
-        if "  " in value or "\t" in value:
-            value = _SPACES.sub(" ", value)
+        if "\t" in value:
+            value = value.replace("\t", " ")
+        while "  " in value:  # quicker than a regular expression: nobody is known yet, and headers are long
+            value = value.replace("  ", " ")
         lines.append(f"{name}:{value.strip(' ')}\n")
     return "".join(lines)
 

@@ -106,7 +106,9 @@ def parse_target(target: bytes, host: str, domain: str | None) -> Target:
     if virtual:
         return Target(path, query, virtual, _key(path[1:]), params, virtual=True)
     bucket, _, key = path[1:].partition(b"/")
-    return Target(path, query, percent_decode(bucket).decode("latin-1"), _key(key) if bucket else b"", params, False)
+    if not bucket and key:
+        raise S3Error("InvalidURI", "The bucket has no name.")
+    return Target(path, query, percent_decode(bucket).decode("latin-1"), _key(key), params, False)
 
 
 def _origin_form(target: bytes, host: str) -> bytes:

@@ -36,7 +36,7 @@ class _Reader:
     def __init__(self, most: int) -> None:
         self._most = most
         self.root: Element | None = None
-        self._open: list[Element] = []
+        self._open: list[tuple[Element, list[str]]] = []
         self._count = 0
         parser = self.parser = expat.ParserCreate("utf-8", "}")
         parser.buffer_text = True
@@ -57,16 +57,18 @@ class _Reader:
             raise S3Error("MalformedXML")
         element = Element(local)
         if self._open:
-            self._open[-1].children.append(element)
+            self._open[-1][0].children.append(element)
         else:
             self.root = element
-        self._open.append(element)
+        self._open.append((element, []))
 
     def _end(self, _name: str) -> None:
-        self._open.pop()
+        element, pieces = self._open.pop()
+        element.text = "".join(pieces)
 
     def _text(self, text: str) -> None:
-        self._open[-1].text += text
+        # Joined at the end: text between many children would else be copied once for each.
+        self._open[-1][1].append(text)
 
 
 def read_xml(document: bytes, root: str, most: int = MAX_ELEMENTS) -> Element:

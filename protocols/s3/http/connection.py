@@ -58,8 +58,9 @@ class _Gate:
 class Connection(Protocol):
     """The server's side of one connection. One request runs at a time; the heads behind it wait."""
 
-    def __init__(self, site: Site) -> None:
-        """Belong to *site*."""
+    def __init__(self, site: Site, peer: str = "") -> None:
+        """Belong to *site*; *peer* is the client's address as the socket knows it."""
+        self.peer = peer
         self.deadline = inf  # boot time at which `expire` is due
         self._site = site
         self._parser = RequestParser(self._on_head)

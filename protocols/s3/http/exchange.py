@@ -116,6 +116,7 @@ class Exchange:
         elif self.left:
             self._account(buffers)
             self._link.send(buffers)
+        del buffers  # what the socket did not take, the link has
         await self._link.drained()
 
     async def end(self) -> None:

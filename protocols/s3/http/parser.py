@@ -35,7 +35,8 @@ class RequestParser:
         self._parser = httptools.HttpRequestParser(self)
         self._sink: BodySink | None = None
         self._in_head = False
-        self._open_bytes = 0  # fed to a head that is not complete
+        self._open_bytes = 0  # fed since the parser last gave anything out
+        self._gave = False
         self._reset()
 
     def _reset(self) -> None:
@@ -52,6 +53,7 @@ class RequestParser:
         """Parse *data*; afterwards `refusal` is set if it broke a rule."""
         if self.refusal is not None:
             return
+        self._gave = False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -59,7 +61,8 @@ class RequestParser:
         except httptools.HttpParserError as error:
             # The text is llhttp's and names the rule, never the bytes.
             self._refuse(Refused(400, "InvalidRequest", f"The request is not HTTP/1.1: {error}"))
-        self._open_bytes = self._open_bytes + len(data) if self._in_head else 0
+        # The parser keeps what it cannot give out yet: a head, or the trailer behind a body in chunks.
+        self._open_bytes = 0 if self._gave else self._open_bytes + len(data)
         if self._open_bytes > 2 * MAX_HEAD_BYTES:
             self._refuse(_too_large())
 
@@ -115,11 +118,13 @@ class RequestParser:
 
     def on_body(self, data: bytes) -> None:
         """Take a piece of the body."""
+        self._gave = True
         if self._sink is not None:
             self._sink.feed(data)
 
     def on_message_complete(self) -> None:
         """End a request."""
+        self._gave = True
         if self._sink is not None:
             self._sink.end()
             self._sink = None

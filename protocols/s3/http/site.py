@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -26,7 +27,8 @@ _SWEEP_SECONDS = 1.0
 class Limits(Struct, frozen=True):
     """How much of the gateway one port and one client may hold."""
 
-    connections: int = 2048
+    connections: int = 4096
+    connections_per_host: int = 3072  # one host, though it be a proxy, leaves room for others
     head_seconds: float = 20.0  # for a whole head, from its first byte
     idle_seconds: float = 90.0  # between requests
     stall_seconds: float = 60.0  # for the next piece of a body, either way
@@ -46,14 +48,15 @@ class Site(Factory):
         self.limits = limits
         self.draining = False
         self._connections: set[Connection] = set()
+        self._of_host: Counter[str] = Counter()
         self._empty: Promise[None] | None = None
         self._timer: Timer | None = None
         self._second = -1
         self._common = ""
 
-    def buildProtocol(self, addr: IAddress | None) -> Connection:  # noqa: ARG002, N802 - Twisted's name
+    def buildProtocol(self, addr: IAddress | None) -> Connection:  # noqa: N802 - Twisted's name
         """Make the server's side of a new connection."""
-        return Connection(self)
+        return Connection(self, getattr(addr, "host", ""))
 
     def open(self) -> None:
         """Begin to watch deadlines."""
@@ -74,14 +77,20 @@ class Site(Factory):
 
     def admit(self, connection: Connection) -> bool:
         """Count *connection* in, or return False: there are too many, or the port is closing."""
-        if self.draining or len(self._connections) >= self.limits.connections:
+        too_many = len(self._connections) >= self.limits.connections
+        if self.draining or too_many or self._of_host[connection.peer] >= self.limits.connections_per_host:
             return False
         self._connections.add(connection)
+        self._of_host[connection.peer] += 1
         return True
 
     def forget(self, connection: Connection) -> None:
-        """Count *connection* out."""
-        self._connections.discard(connection)
+        """Count *connection* out, if it was counted in."""
+        if connection in self._connections:
+            self._connections.remove(connection)
+            self._of_host[connection.peer] -= 1
+            if not self._of_host[connection.peer]:
+                del self._of_host[connection.peer]
         if self._empty is not None and not self._connections and not self._empty.done:
             self._empty.resolve(None)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MAX_KEYS = 1000
 #: 1,000 keys of 1,024 bytes, escaped, fit.
 MAX_DOCUMENT_BYTES = 2 << 20
+_CHILDREN = frozenset({"Object", "Quiet"})
 _ELEMENTS = frozenset({"Key", "VersionId", "ETag", "LastModifiedTime", "Size"})
 
 
@@ -52,6 +53,8 @@ async def delete_objects(call: Call) -> Answer:
     """Answer DeleteObjects (S3 API DeleteObjects): 200 with the outcome of each key, in the order asked."""
     body = await take_small_body(call, MAX_DOCUMENT_BYTES)
     request = read_xml(body, "Delete")
+    if any(child.name not in _CHILDREN for child in request.children):
+        raise S3Error("MalformedXML")
     entries = [_entry(child) for child in request.children if child.name == "Object"]
     if not 1 <= len(entries) <= MAX_KEYS:
         raise S3Error("MalformedXML")

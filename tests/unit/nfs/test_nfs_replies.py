@@ -285,7 +285,7 @@ def weight(service: Service) -> int:
     return total
 
 
-def test_a_flood_of_one_host_is_bounded_and_costs_others_nothing():
+def test_s11_a_flood_of_one_host_is_bounded_and_costs_others_nothing():
     """Reliability S11: bounded per client, and nothing that runs is forgotten."""
     service = Service(bytes_per_host=20_000, bytes_in_all=30_000)
     service.door.namespace.hold = hold = Promise()

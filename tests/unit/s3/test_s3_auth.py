@@ -74,7 +74,7 @@ def test_another_secret_is_refused(auth):
 
 @pytest.mark.parametrize("auth", AUTHS)
 @pytest.mark.parametrize("key", ["NOBODY", "';--", "%s%n", "x" * 200])
-def test_an_unknown_access_key_is_refused(auth, key):
+def test_a22_an_unknown_access_key_is_refused(auth, key):
     target, sent = sign(auth, "GET", "http://localhost/b/k", who=(key, SECRET))
     assert refusal("GET", target, sent) == "InvalidAccessKeyId"
 
@@ -300,7 +300,7 @@ def test_a19_a_target_signed_in_its_own_spelling_is_accepted_as_curl_signs_it():
     assert refusal("PUT", "/b/?list-type=2&prefix=a/b", headers, has_body=True) == "InvalidRequest"
 
 
-def test_a22_a_token_is_refused_for_no_temporary_credentials_exist():
+def test_a23_a_token_is_refused_for_no_temporary_credentials_exist():
     target, sent = sign("V4_HEADER", "GET", "http://localhost/b/k", {"x-amz-security-token": "t"})
     assert refusal("GET", target, sent) == "InvalidToken"
 

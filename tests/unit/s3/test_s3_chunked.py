@@ -68,7 +68,7 @@ def test_a_body_decodes_however_it_is_cut(pieces, signed, with_trailer, cuts):
 
 
 @pytest.mark.parametrize("signed", [True, False])
-def test_a_body_truncated_at_any_byte_is_incomplete(signed):
+def test_a07_a_body_truncated_at_any_byte_is_incomplete(signed):
     raw = encode([b"hello", b"world!"], signed=signed, trailer=b"AAAAAA==")
     for end in range(len(raw)):
         with pytest.raises(S3Error) as caught:
@@ -107,19 +107,19 @@ def test_a_flipped_byte_in_a_signed_body_is_found(data):
         b"5" * 2000,
     ],
 )
-def test_malformed_chunk_headers_are_refused(head):
+def test_a07_malformed_chunk_headers_are_refused(head):
     with pytest.raises(S3Error) as caught:
         decode(head + b"\r\nhello\r\n0\r\n\r\n", signed=False)
     assert caught.value.code == "InvalidRequest"
 
 
-def test_a_line_that_never_ends_is_refused_before_it_is_kept():
+def test_a07_a_line_that_never_ends_is_refused_before_it_is_kept():
     reader = decoder(signed=False)
     with pytest.raises(S3Error):
         reader.feed(b"0" * 1025)
 
 
-def test_chunks_in_another_order_or_twice_do_not_verify():
+def test_a08_chunks_in_another_order_or_twice_do_not_verify():
     raw = encode([b"one", b"two"], signed=True)
     first, second = raw[: raw.index(b"one") + 5], raw[raw.index(b"one") + 5 : raw.index(b"two") + 5]
     rest = raw[len(first) + len(second) :]
@@ -129,19 +129,19 @@ def test_chunks_in_another_order_or_twice_do_not_verify():
         assert caught.value.code == "SignatureDoesNotMatch"
 
 
-def test_nothing_may_follow_the_last_chunk():
+def test_a08_nothing_may_follow_the_last_chunk():
     with pytest.raises(S3Error):
         decode(encode([b"a"], signed=False) + b"0\r\n\r\n", signed=False)
 
 
 @pytest.mark.parametrize("length", [0, 4, 6])
-def test_the_decoded_length_must_be_that_announced(length):
+def test_a10_the_decoded_length_must_be_that_announced(length):
     with pytest.raises(S3Error) as caught:
         decode(encode([b"hello"], signed=False), signed=False, length=length)
     assert caught.value.code == "IncompleteBody"
 
 
-def test_trailers_must_be_those_announced():
+def test_a09_trailers_must_be_those_announced():
     body = b"1\r\na\r\n0\r\n"
     for lines in (
         b"",
@@ -156,7 +156,7 @@ def test_trailers_must_be_those_announced():
         decode(body + b"x-amz-checksum-crc32:AA\r\n\r\n", signed=False, trailer=False)
 
 
-def test_a_signed_trailer_without_or_with_a_wrong_signature_is_refused():
+def test_a09_a_signed_trailer_without_or_with_a_wrong_signature_is_refused():
     raw = encode([b"a"], signed=True, trailer=b"AAAAAA==")
     at = raw.index(b"x-amz-trailer-signature")
     wrong = raw[:-4] + (b"0" if raw[-5:-4] != b"0" else b"1") + raw[-4:][1:]

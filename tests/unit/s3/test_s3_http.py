@@ -304,7 +304,7 @@ def test_s01_a_client_that_reads_nothing_is_cut_off(house):
     assert house.namespace.opened == house.namespace.closed
 
 
-def test_connections_over_the_limit_are_turned_away():
+def test_s01_connections_over_the_limit_are_turned_away():
     house = House(limits=Limits(connections=2))
     first, _second, third = (house.connect() for _ in range(3))
     assert statuses(third.taken()) == [503]
