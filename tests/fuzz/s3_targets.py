@@ -14,6 +14,7 @@ from signing import CREDENTIAL, REGION, credentials, sign
 from protocols.s3.auth.authenticate import authenticate
 from protocols.s3.auth.received import Received
 from protocols.s3.codec import dates, sigv4
+from protocols.s3.codec.acl import GRANT_HEADERS, MAX_GRANTS, header_grants
 from protocols.s3.codec.chunked import MAX_LINE_BYTES, ChunkedDecoder
 from protocols.s3.codec.conditions import MAX_ETAGS, delete_conditions, entry_conditions, parse_conditions
 from protocols.s3.codec.copysource import SOURCE, parse_copy_source
@@ -22,6 +23,7 @@ from protocols.s3.codec.form import MAX_FIELDS_BYTES, FormDecoder, parse_boundar
 from protocols.s3.codec.listing import MAX_KEYS, decode_token, encode_token, parse_list
 from protocols.s3.codec.policy import check_policy, parse_policy
 from protocols.s3.codec.ranges import Unsatisfiable, resolve_range
+from protocols.s3.codec.tagging import OBJECT_TAGS_MAX, header_tags
 from protocols.s3.codec.uri import MAX_KEY_BYTES, decode_query, parse_target, percent_decode, percent_encode
 from protocols.s3.codec.versions import parse_versions
 from protocols.s3.codec.xmlread import MAX_DEPTH, Element, read_xml
@@ -194,6 +196,28 @@ def copy_source(data: bytes) -> None:
     assert 0 < len(source.key) <= MAX_KEY_BYTES
 
 
+def tags(data: bytes) -> None:
+    """Read the tags of a header: no more than an object may have, each once."""
+    try:
+        found = header_tags(data.decode("latin-1"))
+    except S3Error as error:
+        _expect(error)
+        return
+    assert len(found) <= OBJECT_TAGS_MAX
+
+
+def grants(data: bytes) -> None:
+    """Read the grants of two headers."""
+    try:
+        found = header_grants(dict(zip(GRANT_HEADERS, _lines(data, 2), strict=False)))
+    except S3Error as error:
+        _expect(error, "InvalidArgument")
+        return
+    assert len(found) <= MAX_GRANTS
+
+
+_s3_target("tags", tags, lambda: [b"a=b&c=d%20e", b"k"])
+_s3_target("grants", grants, lambda: [b'id="f", uri="http://x/"\nemailAddress=a'])
 _s3_target(
     "date", date, lambda: [b"20130524T000000Z", b"Sun, 06 Nov 1994 08:49:37 GMT", b"2009-10-12T17:50:30.000Z", b"1 a 1"]
 )
