@@ -21,4 +21,4 @@ _SMALL = [work.name for work in WORKS if work.name != "git"]
 def test_on_a_mount(place: Place, tmp_path: Path, work: Work, size: str):
     (tmp_path / "quiet").touch()
     with place.start(work.script(size, tmp_path), shares=(tmp_path,)) as guest:
-        done_right(guest.wait(1800))
+        done_right(guest.wait(3600))
