@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from xml.parsers import expat
 
 from protocols.s3.codec.errors import S3Error
@@ -9,6 +10,9 @@ from protocols.s3.codec.errors import S3Error
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 MAX_DEPTH = 16
 MAX_ELEMENTS = 20_000
+#: Expat makes all attributes of a tag before it asks anybody. No tag with the text behind it is so long in any document
+#: of S3: a key of 1,024 bytes, each of them escaped, is half of it.
+_LONG_TAG = re.compile(rb"<[^<]{16384}")
 
 
 class Element:
@@ -76,6 +80,8 @@ def read_xml(document: bytes, root: str, most: int = MAX_ELEMENTS) -> Element:
 
     The caller has bounded its size.
     """
+    if _LONG_TAG.search(document):
+        raise S3Error("MalformedXML")
     reader = _Reader(most)
     try:
         # Decoded here: expat would follow a byte order mark into UTF-16, whatever it was told.
