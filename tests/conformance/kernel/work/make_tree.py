@@ -46,8 +46,10 @@ def make_tree(folder: Path, files: int) -> None:
     for number, path in enumerate((*plain, *(folder / name for name in ("fifo", "char", "block", "d1", "empty")))):
         when = dice.choice((1, 978_307_200, 1_700_000_000, 4_294_967_294)) * 10**9 + dice.randrange(10**9)
         os.utime(path, ns=(when + number, when))
-    # All of them: rsync does not set the time of a link or device that was made in the same second.
-    for number, path in enumerate(sorted(each for each in folder.iterdir() if each.is_symlink())):
+    # All others too: rsync takes a time of the same second for the same, and leaves it.
+    links = {each for each in folder.iterdir() if each.is_symlink()}
+    folders = {each for path in plain for each in path.parents if each.is_relative_to(folder)}
+    for number, path in enumerate(sorted(links | folders - {folder, folder / "d1"})):
         os.utime(path, ns=(5, 1_234_567_890_123_456_789 + number), follow_symlinks=False)
 
 
