@@ -25,7 +25,12 @@ from protocols.s3.codec.xmlread import read_xml
 from protocols.s3.http.head import MAX_HEAD_BYTES
 from protocols.s3.operations.deletion import MAX_DOCUMENT_BYTES
 
-GET = signed("V4_HEADER", "GET", "/bkt/key")
+
+def get():
+    """Return a GET, signed now."""
+    return signed("V4_HEADER", "GET", "/bkt/key")
+
+
 #: As many as any document may have: those of 10,000 parts.
 MAX_ELEMENTS = 60_002
 #: Requests whose body is a document, and the document's root.
@@ -188,7 +193,7 @@ def test_h01_nothing_that_a_request_says_makes_a_second_header(house, value):
 )
 def test_h01_a_header_that_http_does_not_know_is_refused(house, line):
     put = signed("V4_HEADER", "PUT", "/bkt/other", {}, b"hello").replace(b"\r\n", f"\r\n{line}\r\n".encode(), 1)
-    connection = send(house, put, GET)
+    connection = send(house, put, get())
     assert statuses(connection.taken()) == [400]
     assert list(house.namespace.buckets["bkt"]) == [b"key"]
 
@@ -203,7 +208,7 @@ def test_h02_metadata_of_more_than_two_kib_is_refused(house):
 def test_h03_what_stands_between_chunks_is_bounded(house, endless):
     put = signed("V4_HEADER", "PUT", "/bkt/new", {"x-amz-content-sha256": "UNSIGNED-PAYLOAD"})
     head = re.sub(rb"Content-Length: 0\r\n", b"", put)[:-2] + b"Transfer-Encoding: chunked\r\n\r\n"
-    connection = send(house, head, *(endless[at : at + 1000] for at in range(0, len(endless), 1000)), GET)
+    connection = send(house, head, *(endless[at : at + 1000] for at in range(0, len(endless), 1000)), get())
     assert statuses(connection.taken()) == [431]
     assert connection.half_closed
     assert (house.namespace.aborted, list(house.namespace.buckets["bkt"])) == (1, [b"key"])

@@ -281,13 +281,19 @@ def nobody_can_run_it() -> bool:
     return True
 
 
+#: Ports that were given out: an installation does not listen at once.
+_given: set[int] = set()
+
+
 def free_ports(count: int) -> list[int]:
-    """Return *count* ports in a row that nobody listens on."""
-    first, _, last = os.environ.get("GATEFOLD_TEST_PORTS", "25000-25099").partition("-")
-    for _ in range(200):
-        start = random.randrange(int(first), int(last) - count)
-        if all(is_free(port) for port in range(start, start + count)):
-            return list(range(start, start + count))
+    """Return *count* ports in a row that nobody listens on; they are given out once."""
+    first, _, last = os.environ.get("GATEFOLD_TEST_PORTS", "25000-25999").partition("-")
+    for _ in range(1000):
+        start = random.randrange(int(first), int(last) + 2 - count)
+        ports = range(start, start + count)
+        if _given.isdisjoint(ports) and all(is_free(port) for port in ports):
+            _given.update(ports)
+            return list(ports)
     raise AssertionError("no free ports")
 
 

@@ -11,7 +11,10 @@ from foundation import errors
 from protocols.s3.codec.errors import WIRE_ERRORS
 from protocols.s3.errors import FS_ERRORS, describe
 
-GET = signed("V4_HEADER", "GET", "/bkt/key")
+
+def get():
+    """Return a GET, signed now."""
+    return signed("V4_HEADER", "GET", "/bkt/key")
 
 
 def leaves(kind):
@@ -42,7 +45,7 @@ def test_one_code_has_one_status_everywhere():
 def test_what_the_namespace_refuses_is_answered_from_the_table(kind):
     house = House()
     house.namespace.error = kind()
-    status, headers, body = house.ask(GET)
+    status, headers, body = house.ask(get())
     code, wanted, _ = FS_ERRORS[kind]
     assert status == wanted
     if status == 304:
@@ -65,7 +68,7 @@ def test_an_unknown_outcome_closes_the_connection_without_an_answer():
     house = House()
     house.namespace.error = errors.NoReply()
     wire = house.connect()
-    wire.protocol.dataReceived(GET)
+    wire.protocol.dataReceived(get())
     assert wire.taken() == b""
     assert not wire.connected
 
@@ -85,7 +88,7 @@ def test_an_unknown_outcome_at_the_end_of_a_put_is_silence_too():
 def test_h13_a_bug_is_logged_with_its_traceback_and_answered_without_it(logged):
     house = House()
     house.namespace.error = ZeroDivisionError("/etc/secret SELECT")
-    status, headers, body = house.ask(GET)
+    status, headers, body = house.ask(get())
     assert status == 500
     assert b"InternalError" in body
     assert b"secret" not in body
@@ -101,7 +104,7 @@ def test_a_read_that_fails_in_the_middle_breaks_the_connection_and_is_logged(log
     house.ask(signed("V4_HEADER", "PUT", "/bkt/key", body=b"y" * (4 << 20)))
     wire = house.connect()
     wire.writeSequence = lambda _buffers: wire.producer.pauseProducing()
-    wire.protocol.dataReceived(GET)
+    wire.protocol.dataReceived(get())
     house.namespace.error = errors.Corrupt()
     for _ in range(4):
         if wire.producer is not None:
@@ -123,7 +126,7 @@ def test_a_body_that_cannot_be_read_at_all_is_an_error_and_no_200():
         return found
 
     house.namespace.open_object = opened
-    assert house.ask(GET)[0] == 503
+    assert house.ask(get())[0] == 503
     assert house.namespace.opened == house.namespace.closed
 
 

@@ -13,15 +13,22 @@ from protocols.s3.http.body import HIGH_WATER_BYTES
 from protocols.s3.http.connection import MAX_PIPELINED
 from protocols.s3.http.site import Limits
 
-GET = signed("V4_HEADER", "GET", "/bkt/key")
-PUT = signed("V4_HEADER", "PUT", "/bkt/key", body=b"hello")
+
+def get():
+    """Return a GET, signed now."""
+    return signed("V4_HEADER", "GET", "/bkt/key")
+
+
+def put():
+    """Return a PUT, signed now."""
+    return signed("V4_HEADER", "PUT", "/bkt/key", body=b"hello")
 
 
 @pytest.fixture
 def house():
     house = House()
     house.namespace.buckets["bkt"] = {}
-    house.ask(PUT)
+    house.ask(put())
     return house
 
 
@@ -42,7 +49,8 @@ def head(method, *lines, body=b""):
 
 def test_a_request_is_answered_however_it_is_cut(house):
     for size in (1, 7, 100):
-        wire = send(house, *(PUT[at : at + size] for at in range(0, len(PUT), size)))
+        request = put()
+        wire = send(house, *(request[at : at + size] for at in range(0, len(request), size)))
         assert statuses(wire.taken()) == [200]
 
 
@@ -50,13 +58,13 @@ def test_head_and_body_of_an_answer_leave_in_one_send(house):
     wire = house.connect()
     sends = []
     wire.writeSequence = lambda buffers: sends.append(b"".join(buffers))
-    wire.protocol.dataReceived(GET)
+    wire.protocol.dataReceived(get())
     assert len(sends) == 1
     assert sends[0].endswith(b"\r\n\r\nhello")
 
 
 def test_pipelined_requests_are_answered_in_order_one_at_a_time(house):
-    wire = send(house, GET + PUT + signed("V4_HEADER", "GET", "/bkt/none") + GET)
+    wire = send(house, get() + put() + signed("V4_HEADER", "GET", "/bkt/none") + get())
     assert statuses(wire.taken()) == [200, 200, 404, 200]
     assert wire.connected
 
@@ -72,7 +80,7 @@ def test_too_many_pipelined_requests_are_refused(house):
         return await original(*request)
 
     gate.open_object = waiting
-    wire = send(house, GET * (MAX_PIPELINED + 9))
+    wire = send(house, get() * (MAX_PIPELINED + 9))
     assert not wire.reading
     while hold:
         hold.pop().resolve(None)
@@ -100,11 +108,11 @@ SMUGGLING = {
 
 @pytest.mark.parametrize("name", SMUGGLING)
 def test_h03_a_request_framed_two_ways_is_refused_and_nothing_behind_it_is_read(house, name):
-    wire = send(house, head("PUT", *SMUGGLING[name], body=b"0\r\n\r\n" + GET + GET))
+    wire = send(house, head("PUT", *SMUGGLING[name], body=b"0\r\n\r\n" + get() + get()))
     answers = statuses(wire.taken())
     assert answers in ([400], [501]), name
     assert wire.half_closed or not wire.connected
-    wire.protocol.dataReceived(GET)
+    wire.protocol.dataReceived(get())
     assert wire.taken() == b""
 
 
@@ -115,7 +123,7 @@ def test_h03_a_bad_chunk_size_is_refused_and_the_connection_closed(house, chunk)
     request = signed(
         "V4_HEADER", "PUT", "/bkt/key", {"x-amz-content-sha256": "UNSIGNED-PAYLOAD", "Transfer-Encoding": "chunked"}
     )
-    wire = send(house, request, chunk + GET)
+    wire = send(house, request, chunk + get())
     assert statuses(wire.taken()) == [400]
     assert wire.half_closed
     assert house.namespace.aborted == 1
@@ -161,13 +169,13 @@ def test_h02_heads_are_bounded_in_size_count_and_target(house):
 def test_h01_a_stored_header_cannot_split_an_answer(house):
     info, _ = house.namespace.buckets["bkt"][b"key"]
     info.user["a"] = "b\r\nX-Injected: 1"
-    answer = send(house, GET).taken()
+    answer = send(house, get()).taken()
     assert b"X-Injected" not in answer
     assert statuses(answer) == [500]
 
 
 def test_h05_a_refused_request_gets_no_100_and_its_connection_closes(house):
-    request = PUT.replace(b"\r\n\r\nhello", b"\r\nExpect: 100-continue\r\n\r\n")
+    request = put().replace(b"\r\n\r\nhello", b"\r\nExpect: 100-continue\r\n\r\n")
     bad = request.replace(b"Signature=", b"Signature=0")
     wire = send(house, bad)
     answer = wire.taken()
@@ -180,11 +188,11 @@ def test_h05_a_refused_request_gets_no_100_and_its_connection_closes(house):
 
 
 def test_a_client_that_waits_is_told_to_go_on_once_it_is_known(house):
-    wire = send(house, PUT.replace(b"\r\n\r\nhello", b"\r\nExpect: 100-continue\r\n\r\n"))
+    wire = send(house, put().replace(b"\r\n\r\nhello", b"\r\nExpect: 100-continue\r\n\r\n"))
     assert wire.taken() == b"HTTP/1.1 100 Continue\r\n\r\n"
     wire.protocol.dataReceived(b"hello")
     assert statuses(wire.taken()) == [200]
-    wire.protocol.dataReceived(GET)
+    wire.protocol.dataReceived(get())
     assert statuses(wire.taken()) == [200]
 
 
@@ -192,7 +200,7 @@ def test_a_short_unread_body_is_dropped_and_the_connection_kept(house):
     refused = signed("V4_HEADER", "PUT", "/none/key", body=b"x" * 1000)
     wire = send(house, refused[:-500])
     assert statuses(wire.taken()) == [404]
-    wire.protocol.dataReceived(refused[-500:] + GET)
+    wire.protocol.dataReceived(refused[-500:] + get())
     assert statuses(wire.taken()) == [200]
 
 
@@ -201,7 +209,7 @@ def test_a_long_unread_body_closes_the_connection_after_the_answer_is_out(house)
     wire = send(house, request[:5000])
     assert b"connection: close" in wire.taken()
     assert wire.half_closed
-    wire.protocol.dataReceived(request[5000:] + GET)
+    wire.protocol.dataReceived(request[5000:] + get())
     assert wire.taken() == b""
     house.clock.advance(10)
     assert wire.aborted
@@ -240,7 +248,7 @@ def test_a_long_answer_waits_for_the_client_to_take_it(house):
     house.ask(signed("V4_HEADER", "PUT", "/bkt/big", body=b"y" * size))
     wire = house.connect()
     wire.writeSequence = lambda buffers: (wire.sent.extend(map(bytes, buffers)), wire.producer.pauseProducing())
-    wire.protocol.dataReceived(signed("V4_HEADER", "GET", "/bkt/big") + GET)
+    wire.protocol.dataReceived(signed("V4_HEADER", "GET", "/bkt/big") + get())
     first = wire.taken()
     assert len(first) < (1 << 20) + 2000
     got = first
@@ -261,16 +269,17 @@ def test_a_client_that_leaves_in_the_middle_leaves_nothing_open(house):
     reader.protocol.dataReceived(signed("V4_HEADER", "GET", "/bkt/big"))
     reader.lose()
     assert house.namespace.opened == house.namespace.closed == 1
-    writer = send(house, PUT[:-2])
+    writer = send(house, put()[:-2])
     writer.lose()
     assert house.namespace.aborted == 1
 
 
 def test_s01_a_head_that_does_not_end_is_cut_off_in_twenty_seconds_in_all(house):
-    wire = send(house, GET[:20])
+    request = get()
+    wire = send(house, request[:20])
     for at in range(20, 38):
         house.clock.advance(1)
-        wire.protocol.dataReceived(GET[at : at + 1])
+        wire.protocol.dataReceived(request[at : at + 1])
         assert wire.connected
     house.clock.advance(4)
     assert wire.aborted
@@ -278,7 +287,7 @@ def test_s01_a_head_that_does_not_end_is_cut_off_in_twenty_seconds_in_all(house)
 
 def test_s01_a_silent_connection_is_closed(house):
     fresh = house.connect()
-    used = send(house, GET)
+    used = send(house, get())
     house.clock.advance(60)
     assert fresh.aborted
     assert used.connected
@@ -287,7 +296,7 @@ def test_s01_a_silent_connection_is_closed(house):
 
 
 def test_s01_a_body_that_stalls_is_answered_and_cut_off(house):
-    wire = send(house, PUT[:-2])
+    wire = send(house, put()[:-2])
     house.clock.advance(62)
     assert b"RequestTimeout" in wire.taken()
     assert wire.half_closed
@@ -315,14 +324,14 @@ def test_s01_connections_over_the_limit_are_turned_away():
 
 def test_draining_closes_idle_connections_and_lets_a_request_end(house):
 
-    idle = send(house, GET)
-    busy = send(house, PUT[:-2])
+    idle = send(house, get())
+    busy = send(house, put()[:-2])
     done = []
     start(house.site.drain()).addCallback(done.append)
     assert not idle.connected
     assert busy.connected
     assert not done
-    busy.protocol.dataReceived(PUT[-2:])
+    busy.protocol.dataReceived(put()[-2:])
     answer = busy.taken()
     assert statuses(answer) == [200]
     assert b"connection: close" in answer
@@ -332,7 +341,7 @@ def test_draining_closes_idle_connections_and_lets_a_request_end(house):
 
 def test_draining_ends_at_its_deadline(house):
 
-    busy = send(house, PUT[:-2])
+    busy = send(house, put()[:-2])
     done = []
     start(house.site.drain()).addCallback(done.append)
     house.clock.advance(31)
@@ -341,9 +350,9 @@ def test_draining_ends_at_its_deadline(house):
 
 
 def test_keep_alive_follows_the_version_and_the_clients_wish(house):
-    assert not send(house, GET.replace(b"HTTP/1.1\r\n", b"HTTP/1.1\r\nConnection: close\r\n", 1)).connected
-    assert not send(house, GET.replace(b"HTTP/1.1", b"HTTP/1.0", 1)).connected
-    kept = send(house, GET.replace(b"HTTP/1.1\r\n", b"HTTP/1.0\r\nConnection: keep-alive\r\n", 1))
+    assert not send(house, get().replace(b"HTTP/1.1\r\n", b"HTTP/1.1\r\nConnection: close\r\n", 1)).connected
+    assert not send(house, get().replace(b"HTTP/1.1", b"HTTP/1.0", 1)).connected
+    kept = send(house, get().replace(b"HTTP/1.1\r\n", b"HTTP/1.0\r\nConnection: keep-alive\r\n", 1))
     assert kept.connected
     assert parse_answer(kept.taken())[1]["connection"] == "keep-alive"
 

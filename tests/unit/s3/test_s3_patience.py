@@ -13,7 +13,11 @@ from namespace.api import ObjectInfo
 from protocols.s3.codec.xmlread import read_xml
 
 COPIED = ObjectInfo(b"key", 5, b"e" * 32, 1_600_000_000_000_000_000, {}, {}, {})
-COPY = signed("V4_HEADER", "PUT", "/bkt/key", {"x-amz-copy-source": "bkt/old"})
+
+
+def copy():
+    """Return a copy, signed now."""
+    return signed("V4_HEADER", "PUT", "/bkt/key", {"x-amz-copy-source": "bkt/old"})
 
 
 @pytest.fixture
@@ -28,9 +32,9 @@ def house():
     return house
 
 
-def asked(house, request=COPY):
+def asked(house, request=None):
     connection = house.connect()
-    connection.protocol.dataReceived(request)
+    connection.protocol.dataReceived(request or copy())
     return connection
 
 
