@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import loop
 import pytest
-from loop import House
-from signing import CREDENTIAL, sign, signed, wire
+from loop import House, send, statuses
+from signing import CREDENTIAL, get, sign, signed, wire
 from test_s3_matrix import ROWS, request
 from twisted.logger import globalLogPublisher
 
@@ -24,12 +24,6 @@ from protocols.s3.codec.ranges import resolve_range
 from protocols.s3.codec.xmlread import read_xml
 from protocols.s3.http.head import MAX_HEAD_BYTES
 from protocols.s3.operations.deletion import MAX_DOCUMENT_BYTES
-
-
-def get():
-    """Return a GET, signed now."""
-    return signed("V4_HEADER", "GET", "/bkt/key")
-
 
 #: As many as any document may have: those of 10,000 parts.
 MAX_ELEMENTS = 60_002
@@ -48,18 +42,6 @@ def house():
     house.namespace.buckets |= {"bkt": {}, "empty-bkt": {}}
     house.ask(signed("V4_HEADER", "PUT", "/bkt/key", {}, b"hello"))
     return house
-
-
-def statuses(data):
-    return [int(code) for code in re.findall(rb"HTTP/1\.1 (\d{3}) ", data)]
-
-
-def send(house, *pieces):
-    wire = house.connect()
-    for piece in pieces:
-        if wire.connected:
-            wire.protocol.dataReceived(piece)
-    return wire
 
 
 def bounded(work, seconds, most_bytes):

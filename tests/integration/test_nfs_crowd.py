@@ -6,8 +6,6 @@ The door's process is measured: what an idle connection costs, and what others n
 from __future__ import annotations
 
 import json
-import os
-import resource
 import selectors
 import signal
 import socket
@@ -18,7 +16,8 @@ import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import pytest
+from crowd import descriptors as descriptors
+from crowd import resident_bytes
 from nfs_client import PROC, NfsClient, auth_sys, call_bytes
 
 from protocols.nfs.budget import Limits
@@ -36,15 +35,6 @@ SLOW_BYTES = Limits().bytes_in_all * 3 // 2
 LATER, LATER_SECONDS = 3, 0.1
 
 
-@pytest.fixture(scope="module", autouse=True)
-def descriptors():
-    """Let this process and those it starts have a descriptor for each connection."""
-    least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (least, most))
-
-
 @contextmanager
 def door():
     """Serve the fake namespace; yield (port, pid)."""
@@ -58,10 +48,6 @@ def door():
             _, log = server.communicate(timeout=60)
     assert server.returncode == 0
     assert b"Traceback" not in log, log.decode()
-
-
-def resident_bytes(pid):
-    return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def connect(stack, port, number):

@@ -5,9 +5,7 @@ The door's process is measured: what each kind of client costs, and that others 
 
 from __future__ import annotations
 
-import os
 import re
-import resource
 import selectors
 import signal
 import socket
@@ -18,7 +16,8 @@ import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import pytest
+from crowd import descriptors as descriptors
+from crowd import resident_bytes
 from signing import signed
 
 from protocols.s3.http.site import Limits
@@ -34,15 +33,6 @@ WRITER_BYTES = 256 << 10
 #: Of the process itself, whatever comes: buffers that its allocator keeps.
 SLACK_BYTES = 16 << 20
 LONGEST_SECONDS = 5.0
-
-
-@pytest.fixture(scope="module", autouse=True)
-def descriptors():
-    """Let this process and those it starts have a descriptor for each connection."""
-    least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (least, most))
 
 
 @contextmanager
@@ -88,10 +78,6 @@ def connect(stack, port, number=0):
     """Connect from one of several addresses, as so many connections would."""
     made = socket.create_connection(("127.0.0.1", port), 30, (f"127.0.0.{2 + number % 8}", 0))
     return stack.enter_context(made)
-
-
-def resident_bytes(pid):
-    return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def serve_all(connections, rounds=1):

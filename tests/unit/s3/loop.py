@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from s3_fake_namespace import FakeNamespace
@@ -122,3 +123,15 @@ def parse_answer(data):
     lines = head.decode().split("\r\n")
     headers = dict(line.split(": ", 1) for line in lines[1:])
     return int(lines[0].split(" ")[1]), headers, body
+
+
+def statuses(data):
+    return [int(code) for code in re.findall(rb"HTTP/1\.1 (\d{3}) ", data)]
+
+
+def send(house, *pieces):
+    wire = house.connect()
+    for piece in pieces:
+        if wire.connected:
+            wire.protocol.dataReceived(piece)
+    return wire

@@ -4,17 +4,12 @@ import re
 
 import pytest
 from loop import House
-from signing import SECRET, signed
+from signing import SECRET, get, signed
 from twisted.logger import globalLogPublisher
 
 from foundation import errors
 from protocols.s3.codec.errors import WIRE_ERRORS
 from protocols.s3.errors import FS_ERRORS, describe
-
-
-def get():
-    """Return a GET, signed now."""
-    return signed("V4_HEADER", "GET", "/bkt/key")
 
 
 def leaves(kind):

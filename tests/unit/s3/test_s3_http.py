@@ -1,27 +1,15 @@
 from __future__ import annotations
 
-import re
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loop import House, parse_answer
-from signing import signed
+from loop import House, parse_answer, send, statuses
+from signing import get, put, signed
 
 from foundation.aio import Promise, start
 from protocols.s3.http.body import HIGH_WATER_BYTES
 from protocols.s3.http.connection import MAX_PIPELINED
 from protocols.s3.http.site import Limits
-
-
-def get():
-    """Return a GET, signed now."""
-    return signed("V4_HEADER", "GET", "/bkt/key")
-
-
-def put():
-    """Return a PUT, signed now."""
-    return signed("V4_HEADER", "PUT", "/bkt/key", body=b"hello")
 
 
 @pytest.fixture
@@ -30,17 +18,6 @@ def house():
     house.namespace.buckets["bkt"] = {}
     house.ask(put())
     return house
-
-
-def statuses(data):
-    return [int(code) for code in re.findall(rb"HTTP/1\.1 (\d{3}) ", data)]
-
-
-def send(house, *pieces):
-    wire = house.connect()
-    for piece in pieces:
-        wire.protocol.dataReceived(piece)
-    return wire
 
 
 def head(method, *lines, body=b""):
