@@ -41,7 +41,7 @@ def account_list(home_path: Path, *, as_json: bool) -> None:
 @explained
 def account_add(name: str, home_path: Path, as_json: bool, uid: int | None, gid: int | None, groups: str) -> None:
     """Add the account NAME; `account key add` gives it a key."""
-    from appliance.account_tasks import add_account  # noqa: PLC0415
+    from appliance.account_tasks import add_account  # noqa: PLC0415 - other commands start faster without it
 
     try:
         numbers = tuple(int(group) for group in groups.split(",") if group.strip())
@@ -57,7 +57,7 @@ def account_add(name: str, home_path: Path, as_json: bool, uid: int | None, gid:
 @explained
 def account_remove(name: str, home_path: Path) -> None:
     """Remove the account NAME and its keys; refused while it owns buckets. Its files stay."""
-    from appliance.account_tasks import remove_account  # noqa: PLC0415
+    from appliance.account_tasks import remove_account  # noqa: PLC0415 - other commands start faster without it
 
     run_task(lambda reactor, clock: remove_account(reactor, clock, home_at(home_path), name))
 
@@ -74,7 +74,7 @@ def account_key() -> None:
 @explained
 def key_add(name: str, home_path: Path, *, as_json: bool) -> None:
     """Draw one more key pair for the account NAME and print it, secret included."""
-    from appliance.account_tasks import add_key  # noqa: PLC0415
+    from appliance.account_tasks import add_key  # noqa: PLC0415 - other commands start faster without it
 
     row = run_task(lambda reactor, clock: add_key(reactor, clock, home_at(home_path), name))
     _show(row, _KEY_COLUMNS, as_json=as_json)
@@ -87,7 +87,7 @@ def key_add(name: str, home_path: Path, *, as_json: bool) -> None:
 @explained
 def key_list(name: str, home_path: Path, *, as_json: bool) -> None:
     """List the access keys of account NAME (of all accounts without one), without their secrets."""
-    from appliance.tasks import list_keys  # noqa: PLC0415
+    from appliance.tasks import list_keys  # noqa: PLC0415 - other commands start faster without it
 
     rows = run_task(lambda reactor, clock: list_keys(reactor, clock, home_at(home_path), name))
     for row in rows:
@@ -101,7 +101,7 @@ def key_list(name: str, home_path: Path, *, as_json: bool) -> None:
 @explained
 def key_remove(access_key: str, home_path: Path) -> None:
     """Remove the key pair of ACCESS_KEY: its next request is refused, and what it is sending is not stored."""
-    from appliance.account_tasks import remove_key  # noqa: PLC0415
+    from appliance.account_tasks import remove_key  # noqa: PLC0415 - other commands start faster without it
 
     run_task(lambda reactor, clock: remove_key(reactor, clock, home_at(home_path), access_key))
 
@@ -113,7 +113,7 @@ def key_remove(access_key: str, home_path: Path) -> None:
 @explained
 def key_show(name: str, home_path: Path, *, as_json: bool) -> None:
     """Print the key pairs of account NAME (all accounts without one), secret included."""
-    from appliance.tasks import list_keys  # noqa: PLC0415
+    from appliance.tasks import list_keys  # noqa: PLC0415 - other commands start faster without it
 
     rows = run_task(lambda reactor, clock: list_keys(reactor, clock, home_at(home_path), name))
     if not rows:
